@@ -1,0 +1,19 @@
+// JSON inside the core: nlohmann's ordered type, so that files keep the order of their keys.
+#pragma once
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "core/base/error.hpp"
+
+namespace graft::core {
+
+using Json = nlohmann::ordered_json;
+
+/// Parses text. `who` names the source in the error ("run.json", "data.jsonl:12"); the error tells
+/// line and column. Refuses duplicate keys, NaN, and nesting deeper than 200.
+Json parse_json(std::string_view text, std::string_view who);
+
+/// The text of `value` on one line; floats in the shortest form that reads back as the same double.
+std::string to_text(const Json& value);
+
+}  // namespace graft::core

@@ -1,0 +1,56 @@
+// Text to token ids and back.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/file.hpp"
+
+namespace graft::core {
+
+/// One token of an encoded text. `begin` and `end` are byte offsets into the UTF-8 input; a special
+/// token that the tokenizer added by itself has begin == end.
+struct Token {
+  std::int32_t id = 0;
+  std::int64_t begin = 0, end = 0;
+};
+
+/// A tokenizer as the model's files describe it. Immutable after loading; any number of threads may
+/// use one at a time. Copies share the tables.
+class Tokenizer {
+ public:
+  /// From a folder with tokenizer.json (and tokenizer_config.json), or from a .gguf file.
+  /// Throws GRAFT_E_NOT_FOUND, GRAFT_E_INVALID, or GRAFT_E_INVALID with the name of the kind of
+  /// tokenizer that is not supported.
+  static Tokenizer load(const fs::path& model);
+
+  /// Ids of `text`; `add_special` adds what the post-processor adds (BOS, EOS), as
+  /// `tokenizers.encode(add_special_tokens=True)` does. Special tokens written out in the text are
+  /// recognised. Invalid UTF-8 is replaced by U+FFFD before anything else.
+  std::vector<Token> encode(std::string_view text, bool add_special) const;
+  std::vector<std::int32_t> ids(std::string_view text, bool add_special) const;
+
+  /// Text of ids; an id without a token throws GRAFT_E_INVALID. `skip_special` leaves out special
+  /// tokens. Invalid UTF-8 at a cut becomes U+FFFD, as in Hugging Face's decode.
+  std::string decode(const std::vector<std::int32_t>& ids, bool skip_special) const;
+  /// The raw bytes of one token as decode() would emit them in mid-text; for streaming.
+  std::string bytes_of(std::int32_t id) const;
+
+  /// The piece as the vocabulary writes it ("Ġthe", "<|im_end|>").
+  std::string_view piece(std::int32_t id) const;
+  std::optional<std::int32_t> id_of(std::string_view piece) const;
+  bool is_special(std::int32_t id) const;
+  /// One more than the largest id.
+  std::int64_t size() const;
+  std::optional<std::int32_t> bos() const, eos() const, pad() const, unk() const;
+
+  struct Tables;
+
+ private:
+  std::shared_ptr<const Tables> tables_;
+};
+
+}  // namespace graft::core
