@@ -26,7 +26,7 @@
  * (5) No exception and no longjmp crosses.
  * (6) Strings are UTF-8 and NUL-terminated.
  * (7) No global state: every handle that a plugin gets begins with the table that works on it. */
-#define GRAFT_HAS(p, T, f) ((p)->struct_size >= offsetof(T, f) + sizeof(((T *)0)->f) && (p)->f)
+#define GRAFT_HAS(p, T, f) ((p)->struct_size >= offsetof(T, f) + sizeof(((T*)0)->f) && (p)->f)
 
 /* 0: done. Above 0: an answer that is no error. Below 0: an error; outputs are untouched. */
 typedef int32_t graft_status;
@@ -72,14 +72,14 @@ enum {
 /* A quantized tensor: `data` holds packed blocks, the auxiliary buffers hold what decodes them.
  * Blocks run along the last axis of a row-major [rows, columns] matrix. FROZEN. */
 typedef struct graft_quant {
-  const char *format;      /* "nf4", "q4_0", ...; lives as long as the library */
-  const void *data;        /* packed blocks */
+  const char* format; /* "nf4", "q4_0", ...; lives as long as the library */
+  const void* data;   /* packed blocks */
   uint64_t data_bytes;
-  const void *aux[4];      /* scales, nested scales, code book, offset; NULL where unused */
+  const void* aux[4]; /* scales, nested scales, code book, offset; NULL where unused */
   uint64_t aux_bytes[4];
-  int64_t block_elements;  /* elements in a block */
-  int64_t block_bytes;     /* bytes of a block in `data` */
-  int64_t rows, columns;   /* logical shape */
+  int64_t block_elements; /* elements in a block */
+  int64_t block_bytes;    /* bytes of a block in `data` */
+  int64_t rows, columns;  /* logical shape */
 } graft_quant;
 
 typedef struct graft_tensor graft_tensor; /* opaque, host-owned */
