@@ -47,7 +47,7 @@ std::uint64_t parse_size(std::string_view text, std::string_view who) {
   return whole_bytes(number * scale, who, found);
 }
 
-std::uint64_t parse_size(const Json& value, std::string_view who) {
+std::uint64_t json_size(const Json& value, std::string_view who) {
   if (value.is_string())
     return parse_size(std::string_view(value.get_ref<const std::string&>()), who);
   if (!value.is_number()) refuse(who, to_text(value));

@@ -13,7 +13,7 @@ namespace graft::core {
 /// the error.
 std::uint64_t parse_size(std::string_view text, std::string_view who);
 /// A JSON string as above, or a number of bytes.
-std::uint64_t parse_size(const Json& value, std::string_view who);
+std::uint64_t json_size(const Json& value, std::string_view who);
 
 /// "17 B", "1.22 GiB": three significant digits.
 std::string size_text(std::uint64_t bytes);

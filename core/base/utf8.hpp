@@ -41,6 +41,13 @@ inline std::size_t utf8_error(std::string_view text) {
   return at;
 }
 
+/// The largest size of at most `limit` bytes that cuts well-formed `text` between code points.
+inline std::size_t utf8_cut(std::string_view text, std::size_t limit) {
+  if (text.size() <= limit) return text.size();
+  while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0) == 0x80) --limit;
+  return limit;
+}
+
 /// Appends a scalar value (at most 0x10FFFF, no surrogate).
 inline void append_utf8(std::string& out, std::uint32_t code) {
   const auto put = [&](std::uint32_t byte) { out += static_cast<char>(byte); };
