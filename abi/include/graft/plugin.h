@@ -198,9 +198,16 @@ typedef struct graft_method_api {   /* GROWS */
   const char* config_schema;        /* JSON Schema (the subset in docs/hacking.md) of its options */
   /* How it is stored as a PEFT folder; NULL: natively only. JSON text:
    * {"peft_type": "LORA",
-   *  "fields": {"rank": "r", ..}       option <-> key of adapter_config.json; also its alias in
-   * JSON "constants": {"bias": "none", ..}  written as they are; another value in a file is refused
-   * by name "ignored": ["revision", ..]}       keys of PEFT without a meaning for the numbers */
+   *  "fields": {"rank": "r", ..},          option: its key in adapter_config.json, which is also the
+   *                                        option's alias in RUN.json
+   *  "constants": {"bias": "none", ..},    written as they are; another value in a file is refused by
+   *                                        name
+   *  "ignored": ["loftq_config", ..]}      keys without a meaning for the numbers
+   * A field may be {"key": "lora_alpha", "missing": 8, "values": {"kaiming": [true, false], ..}}:
+   * missing is the option's value where a file lacks the key (without it: the schema's default);
+   * values lists for each value of the option what stands for it in a file, the first being what is
+   * written, and what is in no list is refused. Keys that no list names are refused unless they are
+   * null, false or empty; those of every method (task_type, target_modules, ..) are the host's. */
   const char* storage;
   graft_status (*create)(const graft_host*, const graft_config*, graft_method** out,
                          graft_error*); /* [setup] */
@@ -246,7 +253,8 @@ typedef struct graft_optimizer_api { /* GROWS */
  * ---------------
  *
  * Kernels and their arguments; an implementation must take every shape, stride and dtype that the
- * line allows. T is f32, or bf16 or f64 where device_info's caps say so. Statistics and sums are
+ * line allows. T is f32, or bf16 or f64 where device_info's caps say so; for T = f64 every F32 of a
+ * line is F64 too, only inv_freq stays F32. Statistics and sums are
  * accumulated in f32 at least (f64 for f64). A zero extent is no error. Extents are the actual ones
  * in run(), the largest possible ones in supports() and workspace(). Outputs never overlap inputs,
  * except that elementwise kernels (marked =) may be given out == in. [accumulate] marks outputs
