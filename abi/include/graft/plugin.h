@@ -167,8 +167,8 @@ typedef struct graft_ops_api { /* GROWS */
   /* An op by its name ("rope", "attention", "swiglu", ...; docs/ops.md). */
   graft_status (*call)(graft_ctx*, const char* op, graft_tensor* const* in, uint32_t n_in,
                        const graft_attr* attr, uint32_t n_attr, graft_tensor** out, uint32_t n_out);
-  /* dst = src, in place, once per run. dst is a parameter or its optimizer state; only in update().
-   */
+  /* dst = src, in place, once per run. dst is a parameter or its optimizer state; only in
+   * update(). */
   void (*assign)(graft_ctx*, graft_tensor* dst, graft_tensor* src);
 } graft_ops_api;
 
@@ -198,10 +198,9 @@ typedef struct graft_method_api {   /* GROWS */
   const char* config_schema;        /* JSON Schema (the subset in docs/hacking.md) of its options */
   /* How it is stored as a PEFT folder; NULL: natively only. JSON text:
    * {"peft_type": "LORA",
-   *  "fields": {"rank": "r", ..},          option: its key in adapter_config.json, which is also the
-   *                                        option's alias in RUN.json
-   *  "constants": {"bias": "none", ..},    written as they are; another value in a file is refused by
-   *                                        name
+   *  "fields": {"rank": "r", ..},          option: its key in adapter_config.json, which is also
+   *                                        the option's alias in RUN.json
+   *  "constants": {"bias": "none", ..},    written as they are; another value in a file is refused
    *  "ignored": ["loftq_config", ..]}      keys without a meaning for the numbers
    * A field may be {"key": "lora_alpha", "missing": 8, "values": {"kaiming": [true, false], ..}}:
    * missing is the option's value where a file lacks the key (without it: the schema's default);
@@ -220,8 +219,7 @@ typedef struct graft_method_api {   /* GROWS */
   graft_status (*forward)(graft_method*, void* state, graft_ctx*, const graft_hook*); /* [record] */
 } graft_method_api;
 
-/* ---- optimizer plugin ---------------------------------------------------------------------------
- */
+/* ---- optimizer plugin ---------------------------------------------------------------------- */
 typedef struct graft_optimizer graft_optimizer;
 enum { GRAFT_OPTIMIZER_ELEMENTWISE = 1 }; /* update() may be given parameters as one flat range */
 typedef struct graft_step {               /* GROWS: what varies from step to step */
@@ -249,8 +247,7 @@ typedef struct graft_optimizer_api { /* GROWS */
   graft_status (*update)(graft_optimizer*, graft_ctx*, const graft_update*); /* [record] */
 } graft_optimizer_api;
 
-/* ---- backend plugin: memory, streams and named kernels; knows nothing of gradients
- * ---------------
+/* ---- backend plugin: memory, streams and named kernels; knows nothing of gradients -------------
  *
  * Kernels and their arguments; an implementation must take every shape, stride and dtype that the
  * line allows. T is f32, or bf16 or f64 where device_info's caps say so; for T = f64 every F32 of a
@@ -263,49 +260,59 @@ typedef struct graft_optimizer_api { /* GROWS */
  * "copy/1"      in x T1; out y T2, same shape, any strides (0 in x broadcasts); any pair of F64,
  *               F32, F16, BF16, I32; [accumulate]
  * "fill/1"      out y T or I32; attr value (f)
- * "add/1" "sub/1" "mul/1" "div/1"  = in a, b; out y, all T; strides of 0 broadcast
+ * "add/1" "sub/1" "mul/1" "div/1" = in a, b; out y, all T; strides of 0 broadcast
  * "affine/1"    = in x; out y = x mul + add; attr mul (f), add (f)
  * "act/1"       = in x; out y; attr kind (GRAFT_ACT_*)
  * "act_bwd/1"   = in dy, x; out dx = dy act'(x); attr kind
  * "matmul/1"    in a [.., m, k], b [.., k, n] (leading axes equal or of stride 0), optional bias
- * [n]; out c [.., m, n] = alpha a b + bias; attr alpha (f), [accumulate]. a, b, bias of one T, c of
- * T or F32. Transposed operands come as strides. c's last axis is dense. "reduce_sum/1" in x T; out
- * y T or F32, same rank, extents equal or 1; [accumulate] "softmax/1"   = in x; out y; over the
- * last axis "softmax_bwd/1" = in dy, y; out dx = y (dy - sum(dy y)) "norm/1"      in x [.., d],
- * weight [d], optional bias [d]; out y; attr kind (GRAFT_NORM_*), eps (f) RMS: y = w T(x /
- * sqrt(mean(x^2) + eps)), rounded to T before the product with w. LAYER: y = (x - mean) / sqrt(var
- * + eps) w + b, biased variance, rounded once "norm_bwd/1"  in dy, x, weight; out dx; attr kind,
- * eps "norm_bwd_weight/1" in dy, x; out dweight F32 [d], optional dbias F32 [d]; attr kind, eps;
+ *               [n]; out c [.., m, n] = alpha a b + bias; attr alpha (f), [accumulate]. a, b, bias
+ *               of one T, c of T or F32. Transposed operands come as strides. c's last axis is
+ *               dense.
+ * "reduce_sum/1" in x T; out y T or F32, same rank, extents equal or 1; [accumulate]
+ * "softmax/1"   = in x; out y; over the last axis
+ * "softmax_bwd/1" = in dy, y; out dx = y (dy - sum(dy y))
+ * "norm/1"      in x [.., d], weight [d], optional bias [d]; out y; attr kind (GRAFT_NORM_*), eps
+ *               (f)
+ *               RMS: y = w T(x / sqrt(mean(x^2) + eps)), rounded to T before the product with w.
+ *               LAYER: y = (x - mean) / sqrt(var + eps) w + b, biased variance, rounded once
+ * "norm_bwd/1"  in dy, x, weight; out dx; attr kind, eps
+ * "norm_bwd_weight/1" in dy, x; out dweight F32 [d], optional dbias F32 [d]; attr kind, eps;
  *               [accumulate]
  * "rope/1"      = in x [rows, heads, head_dim], positions I32 [rows], inv_freq F32 [rotary/2]; out
- * y; attr scale (f) on cos and sin, inverse (1: rotates back, the derivative). Half-split pairs (i,
- * i + rotary/2); elements past rotary are copied; angle and sine in F32 (F64 for T = f64); cos and
- * sin rounded to T. "gather/1"    in table T [n, ..], ids I32 [rows]; out y [rows, ..]
+ *               y; attr scale (f) on cos and sin, inverse (1: rotates back, the derivative).
+ *               Half-split pairs (i, i + rotary/2); elements past rotary are copied; angle and sine
+ *               in F32 (F64 for T = f64); cos and sin rounded to T.
+ * "gather/1"    in table T [n, ..], ids I32 [rows]; out y [rows, ..]
  * "scatter_add/1" in x T [rows, ..], ids I32 [rows]; out table T or F32 [n, ..]: sums of the rows
- * with each id, 0 where none; [accumulate]; fixed order "write_rows/1" in x T [rows, ..], ids I32
- * [rows]; out table T [n, ..]: table[ids[i]] = x[i], other rows stay "cross_entropy/1" in logits T
- * [rows, v], labels I32 [rows]; out loss F32 [rows], lse F32 [rows] (natural log of the sum of
- * exponentials); a negative label gives loss 0 "cross_entropy_bwd/1" = in logits, labels, lse,
- * dloss F32 [rows]; out dlogits = dloss (exp(logits - lse) - onehot), 0 in rows with a negative
- * label "dropout/1"   = in x T [rows, ..], keys I32 [rows, 2], seed I32 [2]; out y; attr p (f),
- * stream (i). Element e of row r (row-major within the row) takes 32 bits: word e mod 4 of
+ *               with each id, 0 where none; [accumulate]; fixed order
+ * "write_rows/1" in x T [rows, ..], ids I32 [rows]; out table T [n, ..]: table[ids[i]] = x[i],
+ *               other rows stay
+ * "cross_entropy/1" in logits T [rows, v], labels I32 [rows]; out loss F32 [rows], lse F32 [rows]
+ *               (natural log of the sum of exponentials); a negative label gives loss 0
+ * "cross_entropy_bwd/1" = in logits, labels, lse, dloss F32 [rows]; out dlogits = dloss (exp(logits
+ *               - lse) - onehot), 0 in rows with a negative label
+ * "dropout/1"   = in x T [rows, ..], keys I32 [rows, 2], seed I32 [2]; out y; attr p (f), stream
+ *               (i).
+ *               Element e of row r (row-major within the row) takes 32 bits: word e mod 4 of
  *               Philox4x32-10 with counter (e / 4, keys[r][0], keys[r][1], stream), key seed; it is
  *               kept and divided by 1 - p when bits >= floor(p 2^32)
  * "attention/1" in q [rows, heads, d], k [krows, kv_heads, d], v [krows, kv_heads, dv], cu_q I32
- * [s+1], k_begin I32 [s], k_len I32 [s]; out o [rows, heads, dv], lse F32 [rows, heads]; attr scale
- * (f), causal, window (0: none), softcap (f, 0: none). Sequence j's queries are rows cu_q[j] to
- * cu_q[j+1], its keys rows k_begin[j] to k_begin[j] + k_len[j]; the last query stands at the last
- * key. Query at position p sees keys 0..p (causal) and only p - window < key. Query head h uses kv
- * head h / (heads / kv_heads). score = softcap tanh(scale q k / softcap). No visible key: 0.
+ *               [s+1], k_begin I32 [s], k_len I32 [s]; out o [rows, heads, dv], lse F32 [rows,
+ *               heads]; attr scale (f), causal, window (0: none), softcap (f, 0: none).
+ *               Sequence j's queries are rows cu_q[j] to cu_q[j+1], its keys rows k_begin[j] to
+ *               k_begin[j] + k_len[j]; the last query stands at the last key. Query at position p
+ *               sees keys 0..p (causal) and only p - window < key. Query head h uses kv head h /
+ *               (heads / kv_heads). score = softcap tanh(scale q k / softcap). No visible key: 0.
  * "attention_bwd/1" in do, q, k, v, o, lse, cu_q, k_begin, k_len; out dq, dk, dv; attrs as forward.
  *               Rows of k that belong to no sequence get 0.
+ *
  * Optional, fused; where absent or unsupported the host decomposes:
  * "swiglu/1"    in gate, up; out y = silu(gate) up
  * "swiglu_bwd/1" in dy, gate, up; out dgate, dup
  * "add_norm/1"  in x, r T [.., d], weight [d]; out s = x + r, y = norm(s); attr kind, eps
  * "adam_update/1" in grad F32 [n], decay, step_size, denom_scale F32 [1]; out param, m, v F32 [n]
- * in place; attr beta1, beta2, eps (f): m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
- *               param = param decay - step_size m / (sqrt(v) denom_scale + eps)
+ *               in place; attr beta1, beta2, eps (f): m = beta1 m + (1 - beta1) g, v = beta2 v + (1
+ *               - beta2) g^2, param = param decay - step_size m / (sqrt(v) denom_scale + eps)
  * "sum_squares/1" in x F32 [n]; out y F32 [1]
  */
 typedef struct graft_device graft_device;
@@ -365,8 +372,7 @@ typedef struct graft_backend_api { /* GROWS */
                        graft_error*);
 } graft_backend_api;
 
-/* ---- the one exported symbol -------------------------------------------------------------------
- */
+/* ---- the one exported symbol --------------------------------------------------------------- */
 typedef struct graft_plugin { /* GROWS; static storage */
   uint32_t struct_size;
   uint16_t abi_major, abi_minor; /* GRAFT_ABI_MAJOR, GRAFT_ABI_MINOR of its header */

@@ -1,0 +1,567 @@
+// graft/plugin.hpp: plugin.h in C++17. Header-only: it links nothing and has no state, and it is
+// hidden, so that two plugins in one process never share a copy of anything in it.
+//
+// A method is a class M:
+//   static constexpr const char* name = "..";    the "type" in RUN.json
+//   static constexpr uint32_t kinds = ..;        GRAFT_SITE_*, or-ed
+//   static constexpr const char* schema = "..";  JSON Schema of its options
+//   static constexpr const char* storage = "..";   optional: graft_method_api.storage
+//   explicit M(Config), or M(Host, Config)
+//   void plan(const std::vector<Site>&);         optional: all sites, before any attach()
+//   State attach(const Site&);                   declares parameters; State is any type of yours,
+//                                                std::optional<State> to decline a site
+//   void forward(const State&, const Hook&);     records the computation
+// and one line at the end of the file, GRAFT_METHOD_PLUGIN(M, ..). An optimizer is much the same:
+// see OptimizerOf. Whatever a member throws reaches the user as an error that names the plugin.
+#ifndef GRAFT_PLUGIN_HPP
+#define GRAFT_PLUGIN_HPP
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <limits>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "plugin.h"
+
+#pragma GCC visibility push(hidden)
+namespace graft::plugin {
+
+// ---- errors -------------------------------------------------------------------------------------
+
+/// Say who, what is wrong with its value, where, and what would be right.
+class Error : public std::runtime_error {
+ public:
+  Error(graft_status status, const std::string& message)
+      : std::runtime_error(message), status_(status) {}
+  graft_status status() const { return status_; }
+
+ private:
+  graft_status status_;
+};
+
+/// Writes an error, its text cut at a code point where it is too long. `error` may be NULL.
+inline graft_status put(graft_error* error, graft_status status, std::string_view text) noexcept {
+  if (!error) return status;
+  std::size_t n = text.size();
+  if (n >= sizeof error->message) {
+    n = sizeof error->message - 1;
+    while (n > 0 && (static_cast<unsigned char>(text[n]) & 0xC0) == 0x80) --n;
+  }
+  if (n > 0) std::memcpy(error->message, text.data(), n);
+  error->message[n] = 0;
+  error->code = status;
+  return status;
+}
+
+/// Runs f, which returns a graft_status. No exception leaves the plugin.
+template <class F>
+graft_status guard(graft_error* error, F&& f) noexcept {
+  try {
+    return f();
+  } catch (const Error& e) {
+    return put(error, e.status(), e.what());
+  } catch (const std::bad_alloc&) {
+    return put(error, GRAFT_E_NO_MEMORY, "out of memory");
+  } catch (const std::exception& e) {
+    return put(error, GRAFT_E_INTERNAL, e.what());
+  } catch (...) {
+    return put(error, GRAFT_E_INTERNAL, "an exception of an unknown type");
+  }
+}
+
+// ---- host and configuration ---------------------------------------------------------------------
+
+/// The entry's options. A path is a JSON Pointer; the schema has settled presence and type.
+class Config {
+ public:
+  explicit Config(const graft_config* c) : c_(c) {}
+  std::int64_t i64(const char* path) const { return c_->api->get_i64(c_, path); }
+  double f64(const char* path) const { return c_->api->get_f64(c_, path); }
+  bool flag(const char* path) const { return i64(path) != 0; }
+  std::string_view str(const char* path) const { return c_->api->get_str(c_, path); }
+  std::uint32_t count(const char* path) const { return c_->api->count(c_, path); }
+  std::string_view json(const char* path) const { return c_->api->json(c_, path); }
+
+ private:
+  const graft_config* c_;
+};
+
+class Host {
+ public:
+  explicit Host(const graft_host* host) : host_(host) {}
+  /// level: GRAFT_LOG_*
+  void log(std::int32_t level, const char* source, const std::string& message) const {
+    host_->log(host_, level, source, message.c_str());
+  }
+
+ private:
+  const graft_host* host_;
+};
+
+// ---- values -------------------------------------------------------------------------------------
+
+/// A parameter as attach() declared it; a Hook makes a Value of it.
+struct Param {
+  graft_tensor* tensor = nullptr;
+};
+
+/// A value of the recording: two pointers, copied freely, owning nothing. Operators record. After
+/// an error values are empty and further operators do nothing, so no checks are needed between.
+class Value {
+ public:
+  Value() = default;
+  Value(graft_ctx* ctx, graft_tensor* tensor) : ctx_(ctx), tensor_(tensor) {}
+  graft_ctx* ctx() const { return ctx_; }
+  graft_tensor* tensor() const { return tensor_; }
+  explicit operator bool() const { return tensor_ != nullptr; }
+
+  /// A count, or a negative symbol for an extent that varies from run to run. -1: the last axis.
+  std::int64_t dim(std::int32_t axis) const { return ops().dim(ctx_, tensor_, axis); }
+  std::uint32_t rank() const { return ops().rank(ctx_, tensor_); }
+  std::uint32_t dtype() const { return ops().dtype(ctx_, tensor_); }
+
+  /// Matrix products over the last two axes: a b, a bᵀ, aᵀ b.
+  Value mm(Value b) const { return make(ops().matmul(ctx_, tensor_, b.tensor_, 0)); }
+  Value mmT(Value b) const { return make(ops().matmul(ctx_, tensor_, b.tensor_, GRAFT_TRANS_B)); }
+  Value tmm(Value b) const { return make(ops().matmul(ctx_, tensor_, b.tensor_, GRAFT_TRANS_A)); }
+
+  /// this · mul + add
+  Value affine(double mul, double add) const { return make(ops().affine(ctx_, tensor_, mul, add)); }
+  Value act(std::int32_t kind) const { return make(ops().act(ctx_, tensor_, kind)); }
+  Value relu() const { return act(GRAFT_ACT_RELU); }
+  Value gelu() const { return act(GRAFT_ACT_GELU); }
+  Value silu() const { return act(GRAFT_ACT_SILU); }
+  Value tanh() const { return act(GRAFT_ACT_TANH); }
+  Value sigmoid() const { return act(GRAFT_ACT_SIGMOID); }
+  Value exp() const { return act(GRAFT_ACT_EXP); }
+  Value sqrt() const { return act(GRAFT_ACT_SQRT); }
+  Value abs() const { return act(GRAFT_ACT_ABS); }
+  Value sum(std::int32_t axis, bool keep_dim = false) const {
+    return make(ops().sum(ctx_, tensor_, axis, keep_dim ? 1 : 0));
+  }
+  Value softmax() const { return make(ops().softmax(ctx_, tensor_)); }
+  Value rms_norm(Value weight, double eps) const {
+    return make(ops().norm(ctx_, tensor_, weight.tensor_, nullptr, GRAFT_NORM_RMS, eps));
+  }
+  /// `bias` may be empty.
+  Value layer_norm(Value weight, Value bias, double eps) const {
+    return make(ops().norm(ctx_, tensor_, weight.tensor_, bias.tensor_, GRAFT_NORM_LAYER, eps));
+  }
+  /// table[this]: this holds ids.
+  Value gather_from(Value table) const { return make(ops().gather(ctx_, table.tensor_, tensor_)); }
+  Value cast(std::uint32_t to) const { return make(ops().cast(ctx_, tensor_, to)); }
+  Value detach() const { return make(ops().detach(ctx_, tensor_)); }
+  /// Nothing is recorded for p = 0.
+  Value dropout(double p) const { return p > 0 ? make(ops().dropout(ctx_, tensor_, p)) : *this; }
+
+  Value reshape(std::initializer_list<std::int64_t> dims) const {
+    return make(ops().reshape(ctx_, tensor_, dims.begin(), size(dims)));
+  }
+  Value expand(std::initializer_list<std::int64_t> dims) const {
+    return make(ops().expand(ctx_, tensor_, dims.begin(), size(dims)));
+  }
+  Value permute(std::initializer_list<std::int32_t> axes) const {
+    return make(ops().permute(ctx_, tensor_, axes.begin(), size(axes)));
+  }
+  /// A matrix transposed.
+  Value t() const { return permute({1, 0}); }
+  Value slice(std::int32_t axis, std::int64_t from, std::int64_t to) const {
+    return make(ops().slice(ctx_, tensor_, axis, from, to));
+  }
+
+  friend Value operator+(Value a, Value b) {
+    return a.make(a.ops().add(a.ctx_, a.tensor_, b.tensor_));
+  }
+  friend Value operator-(Value a, Value b) {
+    return a.make(a.ops().sub(a.ctx_, a.tensor_, b.tensor_));
+  }
+  friend Value operator*(Value a, Value b) {
+    return a.make(a.ops().mul(a.ctx_, a.tensor_, b.tensor_));
+  }
+  friend Value operator/(Value a, Value b) {
+    return a.make(a.ops().div(a.ctx_, a.tensor_, b.tensor_));
+  }
+  friend Value operator+(Value a, double c) { return a.affine(1, c); }
+  friend Value operator+(double c, Value a) { return a.affine(1, c); }
+  friend Value operator-(Value a, double c) { return a.affine(1, -c); }
+  friend Value operator-(double c, Value a) { return a.affine(-1, c); }
+  friend Value operator*(Value a, double c) { return a.affine(c, 0); }
+  friend Value operator*(double c, Value a) { return a.affine(c, 0); }
+  friend Value operator/(Value a, double c) { return a.affine(1 / c, 0); }
+  friend Value operator-(Value a) { return a.affine(-1, 0); }
+
+ private:
+  const graft_ops_api& ops() const { return *ctx_->ops; }
+  Value make(graft_tensor* tensor) const { return {ctx_, tensor}; }
+  template <class List>
+  static std::uint32_t size(const List& list) {
+    return static_cast<std::uint32_t>(list.size());
+  }
+
+  graft_ctx* ctx_ = nullptr;
+  graft_tensor* tensor_ = nullptr;
+};
+
+inline Value concat(std::initializer_list<Value> parts, std::int32_t axis) {
+  std::vector<graft_tensor*> raw;
+  for (const Value& part : parts) raw.push_back(part.tensor());
+  graft_ctx* ctx = parts.begin()->ctx();
+  return {ctx, ctx->ops->concat(ctx, raw.data(), static_cast<std::uint32_t>(raw.size()), axis)};
+}
+
+inline graft_attr attr(const char* name, std::int64_t i) {
+  return {name, nullptr, i, 0};
+}
+inline graft_attr attr(const char* name, int i) {
+  return {name, nullptr, i, 0};
+}
+inline graft_attr attr(const char* name, double f) {
+  return {name, nullptr, 0, f};
+}
+inline graft_attr attr(const char* name, const char* s) {
+  return {name, s, 0, 0};
+}
+
+/// An op by its name, with N results: call<2>("..", {x}, {attr("eps", 1e-5)}). The first input
+/// tells the recording and must be there.
+template <std::size_t N>
+std::array<Value, N> call(const char* op, std::initializer_list<Value> in,
+                          std::initializer_list<graft_attr> attrs = {}) {
+  std::vector<graft_tensor*> raw, made(N, nullptr);
+  for (const Value& value : in) raw.push_back(value.tensor());
+  graft_ctx* ctx = in.begin()->ctx();
+  ctx->ops->call(ctx, op, raw.data(), static_cast<std::uint32_t>(raw.size()), attrs.begin(),
+                 static_cast<std::uint32_t>(attrs.size()), made.data(),
+                 static_cast<std::uint32_t>(N));
+  std::array<Value, N> out;
+  for (std::size_t i = 0; i < N; ++i) out[i] = Value(ctx, made[i]);
+  return out;
+}
+
+// ---- sites and hooks ----------------------------------------------------------------------------
+
+/// How a parameter begins.
+struct Init {
+  std::int32_t kind;
+  double scale;
+  static Init zeros() { return {GRAFT_INIT_ZEROS, 0}; }
+  static Init ones() { return {GRAFT_INIT_ONES, 0}; }
+  static Init constant(double value) { return {GRAFT_INIT_CONSTANT, value}; }
+  static Init normal(double deviation) { return {GRAFT_INIT_NORMAL, deviation}; }
+  static Init uniform(double bound) { return {GRAFT_INIT_UNIFORM, bound}; }
+  /// torch's kaiming_uniform_(a=sqrt(5)), the initial value of nn.Linear
+  static Init kaiming_uniform() { return {GRAFT_INIT_KAIMING_UNIFORM, 0}; }
+};
+
+class Site {
+ public:
+  explicit Site(graft_site* site) : site_(site) {
+    info_.struct_size = sizeof info_;
+    graft_error error{};
+    const graft_status status = site->api->info(site, &info_, &error);
+    if (status != GRAFT_OK) throw Error(status, error.message);
+  }
+  const char* name() const { return info_.name; }
+  std::int32_t kind() const { return info_.kind; }
+  /// graft_site_info tells what these are at each kind of site.
+  std::int64_t in_features() const { return info_.in_features; }
+  std::int64_t out_features() const { return info_.out_features; }
+  std::int64_t n_heads() const { return info_.n_heads; }
+  std::int64_t head_dim() const { return info_.head_dim; }
+  std::int32_t layer() const { return info_.layer; }
+  bool has_bias() const { return info_.has_bias != 0; }
+  /// The options as they hold here, patterns applied.
+  Config config() const { return Config(site_->api->config(site_)); }
+
+  /// Declares a parameter, saved as "base_model.model.<site>.<name>". flags: GRAFT_PARAM_*
+  Param param(const char* name, std::initializer_list<std::int64_t> dims, Init init,
+              std::uint32_t flags = 0) const {
+    graft_param_desc desc{};
+    if (dims.size() < 1 || dims.size() > sizeof desc.dims / sizeof *desc.dims) {
+      throw Error(GRAFT_E_INTERNAL, std::string("parameter '") + name + "' has " +
+                                        std::to_string(dims.size()) + " axes; 1 to 4 are possible");
+    }
+    desc.struct_size = sizeof desc;
+    desc.flags = flags;
+    desc.name = name;
+    desc.init = init.kind;
+    desc.init_scale = init.scale;
+    for (const std::int64_t extent : dims) desc.dims[desc.n_dims++] = extent;
+    graft_error error{};
+    graft_tensor* tensor = site_->api->param(site_, &desc, &error);
+    if (!tensor) throw Error(error.code < 0 ? error.code : GRAFT_E_INTERNAL, error.message);
+    return {tensor};
+  }
+
+ private:
+  graft_site* site_;
+  graft_site_info info_{};
+};
+
+/// One site while a step is recorded. graft_hook tells the inputs and outputs of each kind.
+class Hook {
+ public:
+  Hook(graft_ctx* ctx, const graft_hook* hook) : ctx_(ctx), hook_(hook) {}
+  std::int32_t kind() const { return hook_->kind; }
+  Value operator()(Param p) const { return {ctx_, p.tensor}; }
+  Value in(std::uint32_t i = 0) const {
+    if (i >= hook_->n_in) throw Error(GRAFT_E_INTERNAL, "asked for an input that is not there");
+    return {ctx_, hook_->in[i]};
+  }
+  /// Of the model's own op; empty if it has none.
+  Value weight() const { return {ctx_, hook_->weight}; }
+  Value bias() const { return {ctx_, hook_->bias}; }
+  /// [1], varies from run to run: whatever you add to the output is multiplied by it.
+  Value strength() const { return {ctx_, hook_->strength}; }
+
+  /// What is inside this hook, at last the model's own op, on the hook's inputs or on others.
+  Value next() const { return run<1>(hook_->in)[0]; }
+  Value next(Value x) const {
+    graft_tensor* in[] = {x.tensor()};
+    return run<1>(in)[0];
+  }
+  Value next(Value x, Value inner) const {
+    graft_tensor* in[] = {x.tensor(), inner.tensor()};
+    return run<1>(in)[0];
+  }
+  std::pair<Value, Value> next_kv(Value k, Value v) const {
+    graft_tensor* in[] = {k.tensor(), v.tensor()};
+    const auto out = run<2>(in);
+    return {out[0], out[1]};
+  }
+  void out(Value y) const { hook_->out[0] = y.tensor(); }
+  void out_kv(Value k, Value v) const {
+    hook_->out[0] = k.tensor();
+    hook_->out[1] = v.tensor();
+  }
+
+ private:
+  template <std::size_t N>
+  std::array<Value, N> run(graft_tensor* const* in) const {
+    if (hook_->n_out != N) {
+      throw Error(GRAFT_E_INTERNAL, "this kind of site has " + std::to_string(hook_->n_out) +
+                                        " outputs: next() is for one, next_kv() for two");
+    }
+    std::array<graft_tensor*, N> made{};
+    const graft_status status = hook_->next(ctx_, hook_, in, made.data());
+    if (status < 0) throw Error(status, "what is inside the hook failed");
+    std::array<Value, N> out;
+    for (std::size_t i = 0; i < N; ++i) out[i] = Value(ctx_, made[i]);
+    return out;
+  }
+
+  graft_ctx* ctx_;
+  const graft_hook* hook_;
+};
+
+// ---- the method table of a class ----------------------------------------------------------------
+
+namespace detail {
+template <class T>
+struct Optional : std::false_type {
+  using Inner = T;
+};
+template <class T>
+struct Optional<std::optional<T>> : std::true_type {
+  using Inner = T;
+};
+
+template <class T>
+T* create(const graft_host* host, const graft_config* config) {
+  if constexpr (std::is_constructible_v<T, Host, Config>) {
+    return new T(Host(host), Config(config));
+  } else {
+    return new T(Config(config));
+  }
+}
+
+template <class M, class = void>
+struct HasStorage : std::false_type {};
+template <class M>
+struct HasStorage<M, std::void_t<decltype(M::storage)>> : std::true_type {};
+template <class M>
+constexpr const char* storage() {
+  if constexpr (HasStorage<M>::value) {
+    return M::storage;
+  } else {
+    return nullptr;
+  }
+}
+
+template <class M, class = void>
+struct HasPlan : std::false_type {};
+template <class M>
+struct HasPlan<M, std::void_t<decltype(&M::plan)>> : std::true_type {};
+
+/// The sticky error of a recording gets what a member threw; an earlier error stays.
+template <class F>
+graft_status record(graft_ctx* ctx, F&& f) noexcept {
+  graft_error error{};
+  const graft_status status = guard(&error, [&] {
+    f();
+    return ctx->ops->status(ctx);
+  });
+  if (status < 0 && ctx->ops->status(ctx) == GRAFT_OK) ctx->ops->fail(ctx, status, error.message);
+  return status;
+}
+}  // namespace detail
+
+template <class M>
+class MethodOf {
+  using Attached = decltype(std::declval<M&>().attach(std::declval<const Site&>()));
+  using State = typename detail::Optional<Attached>::Inner;
+
+  static M* self(graft_method* m) { return reinterpret_cast<M*>(m); }
+  static graft_status create(const graft_host* host, const graft_config* config, graft_method** out,
+                             graft_error* error) {
+    return guard(error, [&] {
+      *out = reinterpret_cast<graft_method*>(detail::create<M>(host, config));
+      return GRAFT_OK;
+    });
+  }
+  static void destroy(graft_method* m) { delete self(m); }
+  static graft_status plan(graft_method* m, graft_site* const* sites, std::uint32_t n,
+                           graft_error* error) {
+    if constexpr (detail::HasPlan<M>::value) {
+      return guard(error, [&] {
+        self(m)->plan(std::vector<Site>(sites, sites + n));
+        return GRAFT_OK;
+      });
+    } else {
+      return (void)m, (void)sites, (void)n, (void)error, GRAFT_OK;
+    }
+  }
+  static graft_status attach(graft_method* m, graft_site* site, void** state, graft_error* error) {
+    return guard(error, [&]() -> graft_status {
+      auto attached = self(m)->attach(Site(site));
+      if constexpr (detail::Optional<Attached>::value) {
+        if (!attached) return GRAFT_SKIP;
+        *state = new State(std::move(*attached));
+      } else {
+        *state = new State(std::move(attached));
+      }
+      return GRAFT_OK;
+    });
+  }
+  static void detach(graft_method*, void* state) { delete static_cast<State*>(state); }
+  static graft_status forward(graft_method* m, void* state, graft_ctx* ctx,
+                              const graft_hook* hook) {
+    return detail::record(
+        ctx, [&] { self(m)->forward(*static_cast<const State*>(state), Hook(ctx, hook)); });
+  }
+
+ public:
+  static const void* get_interface(const char* id) {
+    static constexpr graft_method_api api{sizeof(graft_method_api),
+                                          M::kinds,
+                                          M::name,
+                                          M::schema,
+                                          detail::storage<M>(),
+                                          create,
+                                          destroy,
+                                          detail::HasPlan<M>::value ? plan : nullptr,
+                                          attach,
+                                          detach,
+                                          forward};
+    return std::string_view(id) == GRAFT_IFACE_METHOD ? &api : nullptr;
+  }
+};
+
+// ---- the optimizer table of a class -------------------------------------------------------------
+
+/// One group of parameters while an optimizer step is recorded.
+class Update {
+ public:
+  Update(graft_ctx* ctx, const graft_update* update, std::uint32_t n_state)
+      : ctx_(ctx), update_(update), n_state_(n_state) {}
+  std::uint32_t size() const { return update_->n; }
+  Value param(std::uint32_t i) const { return {ctx_, update_->param[i]}; }
+  Value grad(std::uint32_t i) const { return {ctx_, update_->grad[i]}; }
+  Value state(std::uint32_t i, std::uint32_t k = 0) const {
+    return {ctx_, update_->state[i * n_state_ + k]};
+  }
+  /// [1], the k-th number that scalars() returned for this step.
+  Value scalar(std::uint32_t k) const { return {ctx_, update_->scalars[k]}; }
+  /// dst = src, dst being a parameter or a state. Go on with src, not with dst.
+  void assign(Value dst, Value src) const { ctx_->ops->assign(ctx_, dst.tensor(), src.tensor()); }
+
+ private:
+  graft_ctx* ctx_;
+  const graft_update* update_;
+  std::uint32_t n_state_;
+};
+
+/// An optimizer is a class O:
+///   static constexpr const char *name, *schema; uint32_t n_state, flags (GRAFT_OPTIMIZER_*)
+///   explicit O(Config), or O(Host, Config)
+///   std::array<double, N> scalars(const graft_step&);   the N numbers that vary from step to step
+///   void update(const Update&);                         records the update of a group
+template <class O>
+class OptimizerOf {
+  using Scalars = decltype(std::declval<O&>().scalars(std::declval<const graft_step&>()));
+  enum : std::uint32_t { kScalars = std::tuple_size<Scalars>::value };
+
+  static O* self(graft_optimizer* o) { return reinterpret_cast<O*>(o); }
+  static graft_status create(const graft_host* host, const graft_config* config,
+                             graft_optimizer** out, graft_error* error) {
+    return guard(error, [&] {
+      *out = reinterpret_cast<graft_optimizer*>(detail::create<O>(host, config));
+      return GRAFT_OK;
+    });
+  }
+  static void destroy(graft_optimizer* o) { delete self(o); }
+  static void scalars(graft_optimizer* o, const graft_step* step, double* out) {
+    for (std::size_t k = 0; k < kScalars; ++k) out[k] = std::numeric_limits<double>::quiet_NaN();
+    guard(nullptr, [&] {  // after an exception the numbers stay NaN, which stops the run
+      const Scalars values = self(o)->scalars(*step);
+      for (std::size_t k = 0; k < kScalars; ++k) out[k] = values[k];
+      return GRAFT_OK;
+    });
+  }
+  static graft_status update(graft_optimizer* o, graft_ctx* ctx, const graft_update* update) {
+    return detail::record(ctx, [&] { self(o)->update(Update(ctx, update, O::n_state)); });
+  }
+
+ public:
+  static const void* get_interface(const char* id) {
+    static constexpr graft_optimizer_api api{sizeof(graft_optimizer_api),
+                                             O::flags,
+                                             O::name,
+                                             O::schema,
+                                             O::n_state,
+                                             kScalars,
+                                             create,
+                                             destroy,
+                                             scalars,
+                                             update};
+    return std::string_view(id) == GRAFT_IFACE_OPTIMIZER ? &api : nullptr;
+  }
+};
+
+}  // namespace graft::plugin
+#pragma GCC visibility pop
+
+// The one exported symbol. ID is a reverse domain ("org.example.lora"); put the class in a namespace
+// without a name.
+#define GRAFT_PLUGIN_OF(TABLES, ID, VERSION, VENDOR, LICENSE)                                 \
+  extern "C" GRAFT_PLUGIN_EXPORT const graft_plugin* graft_plugin_entry_v0(void) {            \
+    static constexpr graft_plugin entry{                                                      \
+        sizeof(graft_plugin), GRAFT_ABI_MAJOR, GRAFT_ABI_MINOR, ID, VERSION, VENDOR, LICENSE, \
+        TABLES::get_interface};                                                               \
+    return &entry;                                                                            \
+  }
+#define GRAFT_METHOD_PLUGIN(CLASS, ID, VERSION, VENDOR, LICENSE) \
+  GRAFT_PLUGIN_OF(graft::plugin::MethodOf<CLASS>, ID, VERSION, VENDOR, LICENSE)
+#define GRAFT_OPTIMIZER_PLUGIN(CLASS, ID, VERSION, VENDOR, LICENSE) \
+  GRAFT_PLUGIN_OF(graft::plugin::OptimizerOf<CLASS>, ID, VERSION, VENDOR, LICENSE)
+#endif
