@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Makes the training cases: a PEFT adapter, a run.json, and what PEFT + torch make of it.
+
+  data/cases/NAME/adapter_before/          a PEFT adapter with random values, where the run starts
+  data/cases/NAME/run.json, train.jsonl    the run; its model is that of a score case
+  data/cases/NAME/expected_metrics.jsonl   loss, gradient norm before clipping, lr and tokens of each step
+  data/cases/NAME/adapter_after/           the adapter after the last step
+  data/cases/NAME/score.jsonl              input of `graft score --adapter`
+  data/cases/NAME/expected_before.jsonl    its output with adapter_before
+  data/cases/NAME/expected_after.jsonl     its output with adapter_after
+
+Run with torch, transformers and peft installed, after make_models.py: make_training.py [NAME ...].
+"""
+
+import json
+import pathlib
+import shutil
+import sys
+import tempfile
+import warnings
+import zlib
+
+import peft
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from common import CASES, largest_difference, random_ids, score, write_json, write_jsonl
+from reference import load_adapter, load_model, random_adapter, save_adapter, train
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+warnings.filterwarnings("ignore")
+
+ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+ADAMW = dict(type="adamw", lr=1e-2, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.1)
+LOOP = dict(steps=10, batch_size=2, accumulate=2, schedule="cosine", warmup_steps=2, clip=3.0)
+
+RUNS = {
+    "train-llama-tied": dict(
+        about="all linear layers of a tied Llama, cosine, accumulation, clipping, weight decay, warm-up",
+        model="llama-gqa-tied", adapter=dict(r=4, lora_alpha=6, target_modules=ALL), examples=8),
+    "train-qwen2-bias": dict(
+        about="a Qwen2 with biases and a window, all examples supervised in full, linear schedule",
+        model="qwen2-window-v4", adapter=dict(r=3, lora_alpha=7, target_modules=["q_proj", "v_proj", "down_proj"]),
+        optimizer=dict(lr=5e-3), loop=dict(schedule="linear", batch_size=3), examples=12, masked=False),
+    "train-qwen3": dict(
+        about="a Qwen3; lines that wrap around in the middle of a micro-step; other betas and eps",
+        model="qwen3-tied", adapter=dict(r=4, lora_alpha=4, target_modules=ALL),
+        optimizer=dict(betas=[0.8, 0.95], eps=1e-4), loop=dict(batch_size=3), examples=7),
+    "train-embedding-head": dict(
+        about="LoRA on embeddings and head, both untied",
+        model="llama-untied-v4", adapter=dict(r=4, lora_alpha=6, target_modules=["embed_tokens", "lm_head", "o_proj"]),
+        loop=dict(clip=1.9), examples=8),
+    "train-tied-embedding": dict(
+        about="LoRA on the embeddings of a tied model: the head stays as it was",
+        model="llama-gqa-tied", adapter=dict(r=2, lora_alpha=3, target_modules=["embed_tokens", "down_proj"]),
+        loop=dict(clip=2.4), examples=8),
+    "train-modules-to-save": dict(
+        about="head and norms trained in full beside LoRA",
+        model="llama-head-dim", adapter=dict(r=2, lora_alpha=3, target_modules=["k_proj", "up_proj"],
+                                             modules_to_save=["lm_head", "post_attention_layernorm"]),
+        loop=dict(steps=8), examples=8),
+    "train-embedding-to-save": dict(
+        about="embeddings and linear layers with biases trained in full",
+        model="llama-biases-v4", adapter=dict(r=2, lora_alpha=3, target_modules=["q_proj"],
+                                              modules_to_save=["embed_tokens", "v_proj"]),
+        loop=dict(steps=8, clip=1.9), examples=8),
+    "train-rslora": dict(
+        about="rank-stabilised scaling, constant schedule, a window on all layers",
+        model="mistral-window", adapter=dict(r=9, lora_alpha=4, use_rslora=True, target_modules=["q_proj", "gate_proj"]),
+        loop=dict(schedule="constant"), examples=8),
+    "train-patterns": dict(
+        about="rank_pattern, alpha_pattern, only two of three layers",
+        model="llama-head-dim", adapter=dict(r=3, lora_alpha=5, target_modules=["q_proj", "o_proj", "down_proj"],
+                                             layers_to_transform=[0, 2],
+                                             rank_pattern={"q_proj": 2, "layers.2.mlp.down_proj": 6},
+                                             alpha_pattern={"o_proj": 9, "layers.2.mlp.down_proj": 2}),
+        loop=dict(schedule="linear"), examples=8),
+    "train-regex": dict(
+        about="targets by a regular expression, with exclusions; gradient norm never above the clip",
+        model="qwen2-tied", adapter=dict(r=4, lora_alpha=6, target_modules=r".*\.(self_attn\.[qv]|mlp\.gate)_proj",
+                                         exclude_modules=r".*layers\.1\.mlp.*"),
+        loop=dict(clip=1000.0, accumulate=1), examples=8),
+    "train-sgd": dict(
+        about="sgd with momentum and weight decay, linear schedule, batch_tokens, cut and skipped lines",
+        model="llama-llama3-v4", adapter=dict(r=4, lora_alpha=6, target_modules=["q_proj", "k_proj", "v_proj", "up_proj"]),
+        optimizer=dict(type="sgd", lr=0.05, momentum=0.9, weight_decay=0.1),
+        loop=dict(schedule="linear", batch_tokens=40, accumulate=2, clip=2.0), examples=11, max_length=15, blanks=True),
+    "train-epochs": dict(
+        about="epochs, warmup_ratio, no accumulation, evaluation after every third step",
+        model="qwen2-tied", adapter=dict(r=4, lora_alpha=6, target_modules=ALL),
+        loop=dict(epochs=3, warmup_ratio=0.15, accumulate=1), examples=8, held_out=5),
+}
+
+
+def make_lines(generator, count, vocab, masked):
+    """Lines of 3 to 20 tokens; in most of them a prompt, and sometimes a hole, without loss."""
+    lines = []
+    for i in range(count):
+        ids = random_ids(generator, 3 + (7 * i + 4) % 18, vocab)
+        line = {"input_ids": ids}
+        if masked and i % 4:
+            labels = list(ids)
+            prompt = 1 + (i * 5) % max(1, len(ids) // 2)
+            labels[:prompt] = [-100] * prompt
+            if i % 3 == 2 and prompt + 2 < len(ids):
+                labels[prompt + 1] = -100
+            line["labels"] = labels
+        lines.append(line)
+    return lines
+
+
+def run_json(spec):
+    optimizer = {**ADAMW, **spec.get("optimizer", {})}
+    if optimizer["type"] == "sgd":
+        optimizer.pop("betas"), optimizer.pop("eps")
+    loop = {**LOOP, **spec.get("loop", {})}
+    if "batch_tokens" in loop:
+        loop.pop("batch_size")
+    if "epochs" in loop:
+        loop.pop("steps")
+    if "warmup_ratio" in loop:
+        loop.pop("warmup_steps")
+    run = {
+        "model": {"path": f"../{spec['model']}/model", "dtype": "f32"},
+        "methods": [{"load": "adapter_before"}],
+        "data": {"train": "train.jsonl", "format": "tokens", "max_length": spec.get("max_length", 64), "shuffle": False},
+        "optimizer": optimizer,
+        "train": loop,
+        "output": {"dir": "out"},
+    }
+    if "held_out" in spec:
+        run["data"]["eval"] = "eval.jsonl"
+        run["output"]["eval_every"] = 3
+    return run
+
+
+def trained(folder, model_folder, dtype):
+    run = json.loads((folder / "run.json").read_text())
+    model = load_adapter(load_model(model_folder), folder / "adapter_before", trainable=True).to(dtype)
+    return model, train(model, run, folder)
+
+
+def relative(left, right):
+    return max(abs(a[k] - b[k]) / max(abs(a[k]), 1e-12) for a, b in zip(left, right) for k in a)
+
+
+def make(name, spec):
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    folder, model_folder = CASES / name, CASES / spec["model"] / "model"
+    shutil.rmtree(folder, ignore_errors=True)
+    vocab = load_model(model_folder).config.vocab_size
+
+    lines = make_lines(generator, spec["examples"], vocab, spec.get("masked", True))
+    if spec.get("blanks"):
+        lines.insert(2, {"input_ids": [5, 6, 7, 8], "labels": [5, -100, -100, -100]})
+        lines.insert(5, {"input_ids": [9]})
+        lines.insert(7, {"input_ids": list(range(3, 23)), "labels": [-100] * 16 + list(range(19, 23))})
+    write_jsonl(folder / "train.jsonl", lines)
+    if "held_out" in spec:
+        write_jsonl(folder / "eval.jsonl", make_lines(generator, spec["held_out"], vocab, True))
+    write_json(folder / "run.json", run_json(spec))
+    random_adapter(model_folder, spec["adapter"], generator, folder / "adapter_before", spec["model"])
+
+    rows = [{"input_ids": random_ids(generator, n, vocab)} for n in (2, 11, 25)]
+    write_jsonl(folder / "score.jsonl", rows)
+    before = score(load_adapter(load_model(model_folder), folder / "adapter_before", False), rows)
+    write_jsonl(folder / "expected_before.jsonl", before)
+
+    model, metrics = trained(folder, model_folder, torch.float32)
+    save_adapter(model, folder / "adapter_after")
+    write_jsonl(folder / "expected_metrics.jsonl", metrics)
+    after = score(load_adapter(load_model(model_folder), folder / "adapter_after", False), rows)
+    write_jsonl(folder / "expected_after.jsonl", after)
+    write_json(folder / "case.json", {
+        "kind": "train", "about": spec["about"], "model": f"../{spec['model']}/model", "tolerance": 1e-4,
+        "metrics_tolerance": 1e-4, "weights_tolerance": 1e-3,
+        "made_with": f"torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}"})
+
+    # The same in float64: what is left is the rounding of the reference itself.
+    wide, wide_metrics = trained(folder, model_folder, torch.float64)
+    with tempfile.TemporaryDirectory() as other:
+        save_adapter(wide, other)
+        left = load_file(folder / "adapter_after" / "adapter_model.safetensors")
+        right = load_file(pathlib.Path(other) / "adapter_model.safetensors")
+        start = load_file(folder / "adapter_before" / "adapter_model.safetensors")
+        weights = max(((left[k] - right[k]).norm() / right[k].norm()).item() for k in left)
+        moved = min(((left[k] - start[k]).norm() / start[k].norm()).item() for k in left if "base_layer" not in k)
+    steps = [m for m in metrics if "loss" in m]
+    clip = json.loads((folder / "run.json").read_text())["train"]["clip"]
+    rounding = relative(metrics, wide_metrics)
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    print(f"{name:24} {size / 1024:4.0f} KiB  loss {steps[0]['loss']:.3f} to {steps[-1]['loss']:.3f}  "
+          f"clipped {sum(m['grad_norm'] > clip for m in steps)}/{len(steps)}  "
+          f"norms {min(m['grad_norm'] for m in steps):.2f}..{max(m['grad_norm'] for m in steps):.2f}  "
+          f"float64: metrics {rounding:.1e} weights {weights:.1e}, "
+          f"moved {moved:.2f}, scores moved {largest_difference(before, after):.2f}")
+    assert rounding < 3e-5 and weights < 2e-4 and moved > 5e-3, name
+
+
+if __name__ == "__main__":
+    for case in sys.argv[1:] or RUNS:
+        make(case, RUNS[case])

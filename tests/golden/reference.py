@@ -1,0 +1,162 @@
+"""The reference of a fine-tuning run: PEFT, torch and a plain loop that says what graft promises.
+
+Used by make_training.py for the golden cases and by scripts/parity for live ones.
+"""
+
+import json
+import math
+import pathlib
+import shutil
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM
+
+from common import read_jsonl
+
+
+def load_model(folder, dtype=torch.float32):
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
+
+
+def random_adapter(model_folder, config, generator, out, name):
+    """Saves a LoRA adapter with random values everywhere, as after some training."""
+    model = get_peft_model(load_model(model_folder), LoraConfig(task_type="CAUSAL_LM", **config))
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            noise = torch.randn(parameter.shape, generator=generator)
+            if "lora_A" in key:
+                parameter.copy_(noise / parameter.shape[1] ** 0.5)
+            elif "lora_embedding_A" in key:
+                parameter.copy_(0.2 * noise)
+            elif "lora_" in key:
+                parameter.copy_(0.4 / parameter.shape[1] ** 0.5 * noise)
+            else:
+                parameter.add_(0.1 * noise)
+    model.peft_config["default"].base_model_name_or_path = name
+    save_adapter(model, out)
+
+
+def save_adapter(model, out):
+    """PEFT's own files, without the model card and with sets in a fixed order."""
+    out = pathlib.Path(out)
+    shutil.rmtree(out, ignore_errors=True)
+    model.save_pretrained(out)
+    (out / "README.md").unlink(missing_ok=True)
+    config = json.loads((out / "adapter_config.json").read_text())
+    for key, value in config.items():
+        if isinstance(value, list) and value and isinstance(value[0], str):
+            config[key] = sorted(value)
+    (out / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load_adapter(model, folder, trainable):
+    return PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+
+
+def examples(path, max_length):
+    """Lines of a `tokens` file, cut at the end; those without a supervised token left are skipped."""
+    kept = []
+    for row in read_jsonl(path):
+        ids = row["input_ids"][:max_length]
+        labels = row.get("labels", row["input_ids"])[:max_length]
+        if any(label != -100 for label in labels[1:]):
+            kept.append((ids, labels))
+    return kept
+
+
+def micro_steps(rows, train):
+    """Whole examples in file order, round and round: batch_size of them or as many as fit."""
+    at = 0
+
+    def take():
+        nonlocal at
+        row = rows[at % len(rows)]
+        at += 1
+        return row
+
+    while True:
+        if "batch_size" in train:
+            yield [take() for _ in range(train["batch_size"])]
+        else:
+            batch = [take()]
+            while sum(len(r[0]) for r in batch) + len(rows[at % len(rows)][0]) <= train["batch_tokens"]:
+                batch.append(take())
+            yield batch
+
+
+def schedule_factor(train, steps, k):
+    """f(k) of get_constant_schedule_with_warmup, get_linear_.. and get_cosine_schedule_with_warmup."""
+    warmup = train.get("warmup_steps", math.ceil(train.get("warmup_ratio", 0.0) * steps))
+    if k < warmup:
+        return k / max(1, warmup)
+    kind = train.get("schedule", "constant")
+    if kind == "constant":
+        return 1.0
+    done = (k - warmup) / max(1, steps - warmup)
+    return max(0.0, 1.0 - done) if kind == "linear" else max(0.0, 0.5 * (1.0 + math.cos(math.pi * done)))
+
+
+def supervised_loss(model, ids, labels):
+    """Sum of the losses of an example, and how many there are; the first token is not predicted."""
+    logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, :-1]
+    target = torch.tensor(labels[1:])
+    total = torch.nn.functional.cross_entropy(logits, target, ignore_index=-100, reduction="sum")
+    return total, int((target != -100).sum())
+
+
+def mean_loss(model, rows):
+    model.eval()
+    with torch.no_grad():
+        parts = [supervised_loss(model, *row) for row in rows]
+    model.train()
+    return sum(p[0].item() for p in parts) / sum(p[1] for p in parts)
+
+
+def make_optimizer(parameters, options):
+    options = dict(options)
+    kind = options.pop("type")
+    if kind == "adamw":
+        return torch.optim.AdamW(parameters, foreach=False, **options)
+    return torch.optim.SGD(parameters, foreach=False, **options)
+
+
+def train(model, run, folder):
+    """Runs what run.json says on a PEFT model; returns the lines of metrics.jsonl that must come out."""
+    data, loop, output = run["data"], run["train"], run.get("output", {})
+    rows = examples(folder / data["train"], data.get("max_length", 1 << 30))
+    held_out = examples(folder / data["eval"], data.get("max_length", 1 << 30)) if "eval" in data else []
+    accumulate = loop.get("accumulate", 1)
+    if "steps" in loop:
+        steps = loop["steps"]
+    else:
+        steps = loop["epochs"] * len(rows) // (loop["batch_size"] * accumulate)
+        assert steps * loop["batch_size"] * accumulate == loop["epochs"] * len(rows)
+
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = make_optimizer(parameters, run["optimizer"])
+    batches = micro_steps(rows, loop)
+    lines = []
+    model.train()
+    for k in range(steps):
+        micro = [next(batches) for _ in range(accumulate)]
+        count = sum(sum(label != -100 for label in labels[1:]) for batch in micro for _, labels in batch)
+        lr = run["optimizer"]["lr"] * schedule_factor(loop, steps, k)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        optimizer.zero_grad()
+        loss = 0.0
+        for batch in micro:
+            part = sum(supervised_loss(model, *row)[0] for row in batch) / count
+            part.backward()
+            loss += part.item()
+        clip = loop.get("clip", math.inf)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, clip).item()
+        optimizer.step()
+        tokens = sum(len(ids) for batch in micro for ids, _ in batch)
+        lines.append({"step": k + 1, "loss": loss, "grad_norm": norm, "lr": lr, "tokens": tokens})
+        if held_out and (k + 1) % output["eval_every"] == 0:
+            lines.append({"step": k + 1, "eval_loss": mean_loss(model, held_out)})
+    return lines
