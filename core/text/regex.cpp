@@ -1,0 +1,83 @@
+#include "core/text/regex.hpp"
+
+#include "core/base/error.hpp"
+#include "core/text/utf8.hpp"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+namespace graft::core {
+namespace {
+
+constexpr std::uint32_t step_limit = 100'000'000;
+constexpr std::size_t largest_stack = std::size_t{64} << 20;
+
+/// What matching needs besides the expression; one per thread.
+struct Workspace {
+  pcre2_match_data* data = pcre2_match_data_create(1, nullptr);
+  pcre2_match_context* context = pcre2_match_context_create(nullptr);
+  pcre2_jit_stack* stack = pcre2_jit_stack_create(32 * 1024, largest_stack, nullptr);
+  Workspace() {
+    if (data == nullptr || context == nullptr || stack == nullptr) throw std::bad_alloc();
+    pcre2_set_match_limit(context, step_limit);
+    pcre2_set_heap_limit(context, largest_stack / 1024);
+    pcre2_jit_stack_assign(context, nullptr, stack);
+  }
+  ~Workspace() {
+    pcre2_match_data_free(data);
+    pcre2_match_context_free(context);
+    pcre2_jit_stack_free(stack);
+  }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+};
+
+std::string message_of(int code) {
+  PCRE2_UCHAR text[256];
+  pcre2_get_error_message(code, text, sizeof text);
+  return reinterpret_cast<const char*>(text);
+}
+
+}  // namespace
+
+Regex::Regex(std::string_view pattern, std::string_view who) : pattern_(pattern) {
+  int error = 0;
+  PCRE2_SIZE where = 0;
+  pcre2_code* code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &where, nullptr);
+  if (code == nullptr) {
+    throw Error(GRAFT_E_INVALID,
+                cat(who, ": the regular expression '", pattern, "' is wrong at character ", where,
+                    ": ", message_of(error), "."));
+  }
+  code_ = std::shared_ptr<const void>(
+      code, [](const void* p) { pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(p))); });
+  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // Without it matching is slower, not different.
+}
+
+void Regex::matches(std::string_view text, std::vector<TextRange>& out) const {
+  thread_local Workspace workspace;
+  const auto* code = static_cast<const pcre2_code*>(code_.get());
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const int found = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
+                                  PCRE2_NO_UTF_CHECK, workspace.data, workspace.context);
+    if (found == PCRE2_ERROR_NOMATCH) return;
+    if (found < 0) {
+      throw Error(GRAFT_E_INVALID,
+                  cat("the regular expression '", pattern_, "' gave up on a text of ", text.size(),
+                      " bytes at byte ", at, ": ", message_of(found), "."));
+    }
+    const PCRE2_SIZE* match = pcre2_get_ovector_pointer(workspace.data);
+    if (match[1] > match[0]) {
+      out.push_back({match[0], match[1]});
+      at = match[1];
+    } else {
+      at = match[0];
+      if (at < text.size()) utf8_next(text, at);
+    }
+  }
+}
+
+}  // namespace graft::core

@@ -1,0 +1,90 @@
+#include "core/text/utf8.hpp"
+
+#include <cstdint>
+#include <cstring>
+
+namespace graft::core {
+
+std::size_t utf8_length_at(std::string_view text, std::size_t at, std::size_t* bad) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(at);
+  if (first < 0x80) return 1;
+  // The second byte's range is narrower after these leads: no overlong forms, no surrogates,
+  // nothing beyond U+10FFFF.
+  const unsigned char low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+  const unsigned char high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+  std::size_t length = 0;
+  if (first >= 0xC2 && first <= 0xDF) length = 2;
+  if (first >= 0xE0 && first <= 0xEF) length = 3;
+  if (first >= 0xF0 && first <= 0xF4) length = 4;
+  std::size_t good = 1;
+  while (good < length && at + good < text.size() && byte(at + good) >= (good == 1 ? low : 0x80) &&
+         byte(at + good) <= (good == 1 ? high : 0xBF)) {
+    ++good;
+  }
+  if (length != 0 && good == length) return length;
+  if (bad != nullptr) *bad = good;
+  return 0;
+}
+
+char32_t utf8_next(std::string_view text, std::size_t& at) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const char32_t first = byte(at);
+  if (first < 0x80) {
+    at += 1;
+    return first;
+  }
+  const auto tail = [&](std::size_t i) { return static_cast<char32_t>(byte(at + i) & 0x3F); };
+  if (first < 0xE0) {
+    const char32_t value = ((first & 0x1F) << 6) | tail(1);
+    at += 2;
+    return value;
+  }
+  if (first < 0xF0) {
+    const char32_t value = ((first & 0x0F) << 12) | (tail(1) << 6) | tail(2);
+    at += 3;
+    return value;
+  }
+  const char32_t value = ((first & 0x07) << 18) | (tail(1) << 12) | (tail(2) << 6) | tail(3);
+  at += 4;
+  return value;
+}
+
+char32_t utf8_before(std::string_view text, std::size_t end) {
+  std::size_t at = end - 1;
+  while (at > 0 && is_utf8_continuation(text[at])) --at;
+  return utf8_next(text, at);
+}
+
+bool is_utf8(std::string_view text) {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    std::uint64_t eight = 0;
+    if (at + 8 <= text.size()) {
+      std::memcpy(&eight, text.data() + at, 8);
+      if ((eight & 0x8080808080808080u) == 0) {
+        at += 8;
+        continue;
+      }
+    }
+    const std::size_t length = utf8_length_at(text, at);
+    if (length == 0) return false;
+    at += length;
+  }
+  return true;
+}
+
+std::string utf8_lossy(std::string_view text) {
+  if (is_utf8(text)) return std::string(text);
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t bad = 0;
+    const std::size_t length = utf8_length_at(text, at, &bad);
+    out.append(length != 0 ? text.substr(at, length) : utf8_replacement);
+    at += length != 0 ? length : bad;
+  }
+  return out;
+}
+
+}  // namespace graft::core

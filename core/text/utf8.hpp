@@ -1,0 +1,31 @@
+// UTF-8 in tokenizers: decoding, and replacing what is not UTF-8.
+#pragma once
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "core/base/utf8.hpp"
+
+namespace graft::core {
+
+inline bool is_utf8_continuation(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
+}
+
+/// Length of the character that starts at `at`, 1 to 4; 0 when the bytes there are no UTF-8
+/// (overlong, surrogate, beyond U+10FFFF, cut off). `bad` then gets the length of the maximal part
+/// that one U+FFFD stands for.
+std::size_t utf8_length_at(std::string_view text, std::size_t at, std::size_t* bad = nullptr);
+
+/// The code point at `at`, which moves behind it. `text` must be UTF-8 there.
+char32_t utf8_next(std::string_view text, std::size_t& at);
+/// The code point that ends before `end`.
+char32_t utf8_before(std::string_view text, std::size_t end);
+
+bool is_utf8(std::string_view text);
+/// `text` with each maximal invalid part replaced by U+FFFD.
+std::string utf8_lossy(std::string_view text);
+
+inline constexpr std::string_view utf8_replacement = "\xEF\xBF\xBD";
+
+}  // namespace graft::core

@@ -1,0 +1,58 @@
+// Pieces and their ids, both ways.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace graft::core {
+
+/// Keeps copies of texts at addresses that do not change.
+class TextArena {
+ public:
+  std::string_view keep(std::string_view text);
+
+ private:
+  std::vector<std::unique_ptr<char[]>> blocks_;
+  std::size_t left_ = 0;
+  char* next_ = nullptr;
+};
+
+/// A model's vocabulary. Ids may have gaps, pieces and ids are unique.
+class Vocabulary {
+ public:
+  struct Entry {
+    std::string_view piece;  // must outlive the vocabulary; see arena()
+    std::int64_t id = 0;
+  };
+  Vocabulary() = default;
+  /// Throws GRAFT_E_INVALID on a piece or id that is there twice, and on an id that is negative or
+  /// far beyond the number of pieces. `who` names the source in errors.
+  Vocabulary(const std::vector<Entry>& entries, TextArena arena, std::string_view who);
+
+  /// -1 where there is none.
+  std::int32_t find(std::string_view piece) const;
+  /// Empty where the id has no piece.
+  std::string_view piece(std::int64_t id) const {
+    return id >= 0 && id < size() ? pieces_[static_cast<std::size_t>(id)] : std::string_view();
+  }
+  bool has(std::int64_t id) const { return piece(id).data() != nullptr; }
+  /// One more than the largest id, and the number of pieces.
+  std::int64_t size() const { return static_cast<std::int64_t>(pieces_.size()); }
+  std::int64_t count() const { return count_; }
+
+ private:
+  std::size_t slot(std::string_view piece) const;
+
+  TextArena arena_;
+  std::vector<std::string_view> pieces_;
+  std::vector<std::int32_t> slots_;  // open addressing over a power of two; -1 is free
+  std::int64_t count_ = 0;
+};
+
+/// The largest id that a vocabulary of `count` pieces may hold: room for gaps, none for an id made
+/// to allocate.
+std::int64_t largest_id(std::int64_t count);
+
+}  // namespace graft::core
