@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Runs graft on a golden case and compares it with what transformers and PEFT said.
+
+  check.py --graft build/bin/graft --case tests/golden/data/cases/NAME --backend ref
+
+Prints the worst deviation of everything compared; exit status 1 where one is above its tolerance.
+Needs nothing but Python.
+"""
+
+import argparse
+import array
+import json
+import math
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+
+
+def read_jsonl(text):
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def read_safetensors(path):
+    """Name -> (shape, list of floats)."""
+    data = pathlib.Path(path).read_bytes()
+    (size,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8:8 + size])
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        raw = data[8 + size + begin:8 + size + end]
+        if entry["dtype"] == "F32":
+            values = array.array("f", raw)
+        elif entry["dtype"] == "F16":
+            values = [v for (v,) in struct.iter_unpack("<e", raw)]
+        elif entry["dtype"] == "BF16":
+            values = array.array("f", b"".join(b"\0\0" + raw[i:i + 2] for i in range(0, len(raw), 2)))
+        else:
+            raise SystemExit(f"check: tensor '{name}' in '{path}' is {entry['dtype']}; F32, F16 or BF16 is expected")
+        tensors[name] = (entry["shape"], list(values))
+    return tensors
+
+
+class Report:
+    """Collects the worst deviation per subject and says which are too large."""
+
+    def __init__(self):
+        self.worst = {}
+        self.failures = []
+
+    def within(self, subject, deviation, tolerance, where):
+        if not deviation <= tolerance:  # a NaN fails
+            self.failures.append(f"{subject}: {where} differs by {deviation:.3g}, tolerance {tolerance:g}")
+        if subject not in self.worst or not deviation <= self.worst[subject][0]:
+            self.worst[subject] = (deviation, tolerance, where)
+
+    def require(self, condition, message):
+        if not condition:
+            self.failures.append(message)
+        return bool(condition)
+
+    def print(self):
+        for subject, (deviation, tolerance, where) in self.worst.items():
+            print(f"{subject:28} worst {deviation:.2e}  tolerance {tolerance:g}  ({where})")
+        for failure in self.failures[:20]:
+            print(f"FAILED  {failure}")
+        if len(self.failures) > 20:
+            print(f"FAILED  and {len(self.failures) - 20} more")
+        return 1 if self.failures else 0
+
+
+def run(command):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=900)
+    if done.returncode != 0:
+        print(" ".join(str(c) for c in command))
+        print(done.stderr[-4000:])
+        raise SystemExit(f"check: graft ended with status {done.returncode}")
+    return done.stdout
+
+
+def number(value):
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def compare_scores(report, subject, actual, expected, tolerance):
+    if not report.require(len(actual) == len(expected),
+                          f"{subject}: {len(actual)} lines, {len(expected)} are expected"):
+        return
+    for i, (got, want) in enumerate(zip(actual, expected)):
+        line = f"line {i + 1}"
+        report.require(got["input_ids"] == want["input_ids"], f"{subject}: {line} has other input_ids")
+        if not report.require(len(got["logprobs"]) == len(want["logprobs"]) and got["logprobs"][0] is None,
+                              f"{subject}: {line} has {len(got['logprobs'])} logprobs, the first "
+                              f"{got['logprobs'][:1]}; {len(want['logprobs'])}, the first null, are expected"):
+            continue
+        for t in range(1, len(want["logprobs"])):
+            deviation = abs(number(got["logprobs"][t]) - want["logprobs"][t])
+            report.within(subject, deviation, tolerance, f"{line}, token {t}")
+        if want["loss"] is None:
+            report.require(got["loss"] is None, f"{subject}: {line} has loss {got['loss']}; nothing is predicted "
+                                                "in a line of one token, so null is expected")
+        else:
+            report.within(subject, abs(number(got["loss"]) - want["loss"]), tolerance, f"{line}, loss")
+        if "next_top" in got and "next_top" in want:
+            for rank, ((id_a, p_a), (id_b, p_b)) in enumerate(zip(got["next_top"], want["next_top"])):
+                report.within(subject, abs(number(p_a) - p_b), tolerance, f"{line}, next_top {rank}")
+                ties = [p for token, p in want["next_top"] if token == id_a]
+                report.require(id_a == id_b or (ties and abs(ties[0] - p_b) < 2 * tolerance),
+                               f"{subject}: {line} has token {id_a} at place {rank} of next_top, {id_b} is expected")
+            report.require(len(got["next_top"]) == len(want["next_top"]),
+                           f"{subject}: {line} has {len(got['next_top'])} entries in next_top")
+
+
+def compare_metrics(report, actual, expected, tolerance, subject="metrics"):
+    for kind, fields in (("loss", ("loss", "grad_norm", "lr", "tokens")), ("eval_loss", ("eval_loss",))):
+        want_lines = [m for m in expected if kind in m]
+        got_lines = {m["step"]: m for m in actual if kind in m and "step" in m}
+        if kind == "loss":
+            report.require(sorted(got_lines) == [m["step"] for m in want_lines],
+                           f"{subject}: steps {sorted(got_lines)}, {len(want_lines)} steps from 1 are expected")
+        for want in want_lines:
+            got = got_lines.get(want["step"])
+            if not report.require(got, f"{subject}: no line with {kind} for step {want['step']}"):
+                continue
+            for field in fields:
+                scale = abs(want[field]) or 1e-12
+                report.within(f"{subject}: {field}", abs(number(got.get(field)) - want[field]) / scale,
+                              0 if field == "tokens" else tolerance, f"step {want['step']}")
+
+
+def compare_weights(report, actual, expected, tolerance, subject="weights"):
+    """By the norm of the difference per tensor. Copies of base weights may be there or not."""
+    wanted = {name for name in expected if ".base_layer." not in name}
+    found = {name for name in actual if ".base_layer." not in name}
+    report.require(found == wanted, f"{subject}: missing {sorted(wanted - found)}, unexpected {sorted(found - wanted)}")
+    for name in sorted(wanted & found):
+        (got_shape, got), (want_shape, want) = actual[name], expected[name]
+        if not report.require(got_shape == want_shape, f"{subject}: {name} is {got_shape}, {want_shape} is expected"):
+            continue
+        difference = math.sqrt(sum((a - b) ** 2 for a, b in zip(got, want)))
+        norm = math.sqrt(sum(b * b for b in want))
+        report.within(subject, difference / norm, tolerance, name)
+
+
+def compare_config(report, actual, expected):
+    for key in ("peft_type", "r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save",
+                "layers_to_transform", "bias", "lora_dropout"):
+        want = expected.get(key)
+        got = actual.get(key)
+        if isinstance(want, list) and isinstance(got, list):
+            want, got = sorted(want), sorted(got)
+        report.require(got == want or (not got and not want),
+                       f"adapter_config.json: {key} is {got}, {want} is expected")
+
+
+class Graft:
+    def __init__(self, program, backend, threads):
+        self.program = program
+        self.common = ["--backend", backend, "--quiet"] + (["--threads", threads] if threads else [])
+
+    def score(self, model, rows, adapters=(), top=3, dtype="f32"):
+        command = [self.program, "score", model, "--input", rows, "--dtype", dtype, "--top", top]
+        for adapter in adapters:
+            command += ["--adapter", adapter]
+        return read_jsonl(run(command + self.common))
+
+    def train(self, run_json, out, extra=()):
+        run([self.program, "train", run_json, "--output.dir", out, *extra] + self.common)
+        return read_jsonl((pathlib.Path(out) / "metrics.jsonl").read_text())
+
+
+def check_score(graft, case, spec, report):
+    actual = graft.score(case / spec["model"], case / "score.jsonl")
+    compare_scores(report, "log-probabilities", actual, read_jsonl((case / "expected.jsonl").read_text()),
+                   spec["tolerance"])
+
+
+def check_train(graft, case, spec, report):
+    model, rows = case / spec["model"], case / "score.jsonl"
+    before = read_jsonl((case / "expected_before.jsonl").read_text())
+    after = read_jsonl((case / "expected_after.jsonl").read_text())
+    compare_scores(report, "before", graft.score(model, rows, [case / "adapter_before"]), before, spec["tolerance"])
+    compare_scores(report, "after, PEFT's adapter", graft.score(model, rows, [case / "adapter_after"]), after,
+                   spec["tolerance"])
+    with tempfile.TemporaryDirectory() as temporary:
+        out = pathlib.Path(temporary) / "out"
+        metrics = graft.train(case / "run.json", out)
+        compare_metrics(report, metrics, read_jsonl((case / "expected_metrics.jsonl").read_text()),
+                        spec["metrics_tolerance"])
+        compare_weights(report, read_safetensors(out / "adapter_model.safetensors"),
+                        read_safetensors(case / "adapter_after" / "adapter_model.safetensors"),
+                        spec["weights_tolerance"])
+        compare_config(report, json.loads((out / "adapter_config.json").read_text()),
+                       json.loads((case / "adapter_after" / "adapter_config.json").read_text()))
+        compare_scores(report, "after, graft's adapter", graft.score(model, rows, [out]), after,
+                       10 * spec["tolerance"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--graft", required=True, help="the graft command")
+    parser.add_argument("--case", required=True, type=pathlib.Path, help="a folder with a case.json")
+    parser.add_argument("--backend", required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+
+    spec = json.loads((options.case / "case.json").read_text())
+    graft = Graft(options.graft, options.backend, options.threads)
+    report = Report()
+    print(f"{options.case.name} on {options.backend}: {spec['about']}")
+    {"score": check_score, "train": check_train}[spec["kind"]](graft, options.case, spec, report)
+    return report.print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
