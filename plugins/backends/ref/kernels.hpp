@@ -1,0 +1,32 @@
+// The reference kernels, one per line of the contract in graft/plugin.h.
+#pragma once
+#include "common.hpp"
+
+namespace graft::ref {
+
+Body copy, fill, add, sub, mul, div, affine, act, act_bwd;    // elementwise.cpp
+Body matmul;                                                  // matmul.cpp
+Body reduce_sum, softmax, softmax_bwd;                        // reduce.cpp
+Body norm, norm_bwd, norm_bwd_weight;                         // norm.cpp
+Body rope;                                                    // rope.cpp
+Body gather, scatter_add, write_rows;                         // rows.cpp
+Body cross_entropy, cross_entropy_bwd;                        // cross_entropy.cpp
+Body dropout;                                                 // dropout.cpp
+Body attention, attention_bwd;                                // attention.cpp
+Body swiglu, swiglu_bwd, add_norm, adam_update, sum_squares;  // fused.cpp
+
+/// Every kernel by its name. The first `required` of them are those that no backend may lack.
+struct KernelTable {
+  const graft_kernel* kernels;
+  std::uint32_t count, required;
+};
+KernelTable kernel_table();
+
+// Formulas that more than one kernel needs.
+double act_value(std::int64_t kind, double x);
+double act_derivative(std::int64_t kind, double x);
+/// One row of "norm/1"; `bias` may be NULL. `dtype` is T, to which RMS rounds before the weight.
+void norm_row(const double* x, const double* weight, const double* bias, double* y, std::int64_t d,
+              std::int64_t kind, double eps, std::uint32_t dtype);
+
+}  // namespace graft::ref

@@ -1,0 +1,79 @@
+// c = alpha a b + bias. For each tile of columns of c, the tile of b is read into a dense f64
+// array once; then every row of a runs over it in the order i, k, j, so the inner loop is a
+// row of doubles plus a multiple of another.
+#include <algorithm>
+
+#include "kernels.hpp"
+
+namespace graft::ref {
+namespace {
+
+constexpr std::int64_t kTile = 256;
+
+// View `v`'s last two axes at the place `index` (row-major) of c's leading axes. An operand that
+// has fewer axes, or extent 1 in one, is the same for all places of it.
+graft_view matrix_at(const graft_view& v, const graft_view& c, std::int64_t index) {
+  graft_view out = v;
+  const std::int32_t skipped = c.ndim - v.ndim;
+  std::int64_t offset = 0;
+  for (std::int32_t d = c.ndim - 3; d >= 0; --d) {
+    const std::int64_t place = index % c.shape[d];
+    index /= c.shape[d];
+    if (d < skipped || v.shape[d - skipped] == 1) continue;
+    require(v.shape[d - skipped] == c.shape[d], "matmul: leading axes differ");
+    offset += place * v.stride[d - skipped];
+  }
+  out.data = static_cast<char*>(v.data) + offset * static_cast<std::int64_t>(dtype_bytes(v.dtype));
+  out.ndim = 2;
+  for (std::int32_t d = 0; d < 2; ++d) {
+    out.shape[d] = v.shape[v.ndim - 2 + d];
+    out.stride[d] = v.stride[v.ndim - 2 + d];
+  }
+  return out;
+}
+
+void matmul_2d(const graft_view& a, const graft_view& b, const Values& bias, const graft_view& c,
+               double alpha, bool accumulate) {
+  const std::int64_t m = c.shape[0], n = c.shape[1], k = a.shape[1];
+  const Values rows = load(a);
+  Values tile(static_cast<std::size_t>(k * std::min(n, kTile)));
+  for (std::int64_t j0 = 0; j0 < n; j0 += kTile) {
+    const std::int64_t width = std::min(kTile, n - j0);
+    load_to(part_of(b, 1, j0, width), tile.data());
+    for (std::int64_t i = 0; i < m; ++i) {
+      double sum[kTile] = {};
+      for (std::int64_t p = 0; p < k; ++p) {
+        const double factor = rows[i * k + p];
+        const double* from = tile.data() + p * width;
+        for (std::int64_t j = 0; j < width; ++j) sum[j] += factor * from[j];
+      }
+      for (std::int64_t j = 0; j < width; ++j)
+        sum[j] = alpha * sum[j] + (bias.empty() ? 0 : bias[j0 + j]);
+      store(sum, part_of(row_of(c, i), 0, j0, width), accumulate);
+    }
+  }
+}
+
+}  // namespace
+
+void matmul(const graft_kernel_args& args) {
+  const graft_view &a = args.in[0], &b = args.in[1], &c = args.out[0];
+  require(a.ndim >= 2 && b.ndim >= 2 && c.ndim >= a.ndim && c.ndim >= b.ndim,
+          "matmul: a, b and c need 2 axes or more");
+  require(a.shape[a.ndim - 2] == c.shape[c.ndim - 2] &&
+              b.shape[b.ndim - 1] == c.shape[c.ndim - 1] &&
+              a.shape[a.ndim - 1] == b.shape[b.ndim - 2],
+          "matmul: a [m, k], b [k, n] and c [m, n] do not fit");
+  const Values bias = args.n_in > 2 ? load(args.in[2]) : Values();
+  require(args.n_in <= 2 || static_cast<std::int64_t>(bias.size()) == c.shape[c.ndim - 1],
+          "matmul: bias is not [n]");
+  const double alpha = attr_f(&args, "alpha", 1);
+  const bool accumulate = attr_i(&args, "accumulate");
+
+  std::int64_t matrices = 1;
+  for (std::int32_t d = 0; d + 2 < c.ndim; ++d) matrices *= c.shape[d];
+  for (std::int64_t i = 0; i < matrices; ++i)
+    matmul_2d(matrix_at(a, c, i), matrix_at(b, c, i), bias, matrix_at(c, c, i), alpha, accumulate);
+}
+
+}  // namespace graft::ref
