@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Compares ids, offsets and decoded text of `graft tokenize` with Hugging Face `tokenizers`.
+
+    scripts/parity/text.py --graft build/bin/graft [--strings 10000] [--seed 1] MODEL...
+
+MODEL is a folder with tokenizer.json, or a .gguf file of a byte-level tokenizer. A tokenizer that is
+trained on the spot is always among them. Needs PyPI's `tokenizers`; a .gguf file needs nothing more.
+"""
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import processors, trainers
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from gguf_tokenizer import tokenizer_of_gguf  # noqa: E402
+from strings import Strings  # noqa: E402
+
+
+def train(folder, strings, variant):
+    """A byte-level tokenizer with every flag that an added token can have."""
+    tokenizer = Tokenizer(models.BPE(ignore_merges=variant % 2 == 1))
+    pattern = [pre_tokenizers.ByteLevel(add_prefix_space=variant % 3 == 1)]
+    if variant % 2 == 1:
+        pattern.insert(0, pre_tokenizers.Digits(individual_digits=variant % 4 == 1))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(pattern)
+    if variant % 2 == 0:
+        tokenizer.normalizer = normalizers.NFC()
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=3000, show_progress=False,
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+                                  special_tokens=["<s>", "</s>"])
+    tokenizer.train_from_iterator((strings.next() for _ in range(3000)), trainer)
+    tokenizer.add_tokens([
+        AddedToken("<m>", lstrip=True, normalized=False), AddedToken("<r>", rstrip=True, special=True),
+        AddedToken("<b>", lstrip=True, rstrip=True, normalized=True),
+        AddedToken("foo", single_word=True), AddedToken("caf\u00e9", normalized=True),
+        AddedToken("e\u0301t", normalized=True), AddedToken("<a>", normalized=False),
+        AddedToken("<a>b", normalized=False), AddedToken("  x ", normalized=False),
+    ])
+    tokenizer.post_processor = processors.Sequence([
+        processors.ByteLevel(trim_offsets=variant % 3 != 0, add_prefix_space=variant % 3 == 1),
+        processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]),
+    ])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return tokenizer
+
+
+def run(graft, model, options, lines):
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as file:
+        for line in lines:
+            file.write(json.dumps(line) + "\n")
+        file.flush()
+        done = subprocess.run([*graft, "tokenize", str(model), "--input", file.name, *options],
+                              capture_output=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{model}: {done.stderr.decode()}")
+    return [json.loads(line) for line in done.stdout.decode().split("\n") if line]
+
+
+def byte_offsets(text, offsets):
+    at = [0]
+    for character in text:
+        at.append(at[-1] + len(character.encode("utf-8")))
+    return [[at[begin], at[end]] for begin, end in offsets]
+
+
+def compare(graft, model, oracle, texts):
+    wrong = 0
+
+    def check(what, text, mine, theirs):
+        nonlocal wrong
+        if mine != theirs:
+            wrong += 1
+            if wrong <= 5:
+                print(f"  {what} of {text!r}\n    graft      {mine}\n    tokenizers {theirs}")
+
+    for special in (False, True):
+        encodings = oracle.encode_batch(texts, add_special_tokens=special)
+        lines = run(graft, model, ["--special"] if special else [], [{"text": t} for t in texts])
+        assert len(lines) == len(texts), f"{len(lines)} lines for {len(texts)} texts"
+        for text, line, encoding in zip(texts, lines, encodings):
+            check("ids", text, line["input_ids"], encoding.ids)
+            if line["input_ids"] == encoding.ids:
+                check("offsets", text, line["offsets"], byte_offsets(text, encoding.offsets))
+        for skip in (False, True):
+            ids = [e.ids for e in encodings]
+            # Cut in the middle: half characters must come out as U+FFFD.
+            ids = [i if n % 2 else i[len(i) // 3: -len(i) // 3 or None] for n, i in enumerate(ids)]
+            options = ["--decode"] + (["--skip-special"] if skip else [])
+            decoded = run(graft, model, options, [{"input_ids": i} for i in ids])
+            for one, line in zip(ids, decoded):
+                check("text", one, line["text"], oracle.decode(one, skip_special_tokens=skip))
+    print(f"{model}: {len(texts)} strings, {wrong} differences")
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--graft", required=True, help="the command, with arguments if it needs any")
+    parser.add_argument("--strings", type=int, default=10000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--trained", type=int, default=4, help="tokenizers trained on the spot")
+    parser.add_argument("models", nargs="*", type=pathlib.Path)
+    options = parser.parse_args()
+    graft = options.graft.split()
+    wrong = 0
+    for model in options.models:
+        oracle = (tokenizer_of_gguf(model) if model.suffix == ".gguf"
+                  else Tokenizer.from_file(str(model / "tokenizer.json")))
+        specials = [t.content for t in oracle.get_added_tokens_decoder().values()]
+        strings = Strings(options.seed, specials)
+        wrong += compare(graft, model, oracle, [strings.next() for _ in range(options.strings)])
+    for variant in range(options.trained):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            strings = Strings(options.seed + 1 + variant, ["<s>", "</s>", "<m>", " <m> ", "<r>  ",
+                                                           "<b>", "foo", "foo.", "caf\u00e9",
+                                                           "cafe\u0301", "e\u0301t", "\u00e9t",
+                                                           "<a>", "<a>b", "  x "])
+            oracle = train(folder, strings, variant)
+            wrong += compare(graft, folder, oracle,
+                             [strings.next() for _ in range(options.strings // 2)])
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
