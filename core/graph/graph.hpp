@@ -26,9 +26,8 @@ struct Value {
   Shape shape;
   Role role = Role::kComputed;
   std::int32_t slot = -1;
-  std::int32_t producer = -1;  ///< index of the node, for kComputed
-  bool trainable = false;      ///< kParameter: gets a gradient
-  std::string name;            ///< for people: "model.layers.0.mlp.up_proj", may be empty
+  bool trainable = false;  ///< kParameter: gets a gradient
+  std::string name;        ///< for people: "model.layers.0.mlp.up_proj", may be empty
 };
 
 /// An attribute; the op's definition says whether it is an integer or a real number.
@@ -56,6 +55,7 @@ struct Node {
   const OpDef* op = nullptr;
   std::vector<ValueId> in, out;
   Params params;
+  ValueId onto = kNone;  ///< out[0] takes over this value's memory and adds to it
   Direction direction = Direction::kForward;
   std::int32_t layer = -1;  ///< layer of the model, -1 outside
   std::string site;         ///< where it was recorded, for errors and profiles

@@ -40,6 +40,7 @@ struct OpTraits {
   std::int32_t in_place_input = -1;  ///< output may overwrite this input (kernel marked "=")
   bool accumulates = false;          ///< kernel takes "accumulate"
   bool cheap = false;                ///< elementwise or a norm: recomputed rather than saved
+  bool broadcasts = false;           ///< inputs are expanded to the output's shape
   bool tiles = false;                ///< correct when every row extent is cut into tiles
 };
 

@@ -119,7 +119,8 @@ OpDef binary(std::string_view name, const char* kernel, decltype(OpDef::derive) 
   op.name = name;
   op.kernel = kernel;
   op.min_inputs = op.max_inputs = 2;
-  op.traits = {.in_place_input = 0, .accumulates = false, .cheap = true, .tiles = true};
+  op.traits = {
+      .in_place_input = 0, .accumulates = false, .cheap = true, .broadcasts = true, .tiles = true};
   op.infer = infer_binary;
   op.derive = derive;
   return op;

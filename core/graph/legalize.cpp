@@ -1,0 +1,146 @@
+#include "core/base/error.hpp"
+#include "core/graph/kernel_args.hpp"
+#include "core/graph/layout.hpp"
+#include "core/graph/passes.hpp"
+
+namespace graft::core {
+namespace {
+
+/// Bindings under which an axis whose extent varies is never 1 by accident.
+constexpr Bindings kProbe = {{10007, 101, 7919}};
+
+class Legalizer {
+ public:
+  Legalizer(Recorder& r, const Device& device, const Bindings& bounds,
+            std::vector<std::string>& decomposed)
+      : r_(r), device_(device), bounds_(bounds), decomposed_(decomposed) {}
+
+  void run() {
+    std::vector<Node> nodes;
+    nodes.swap(r_.graph().nodes);
+    for (Node& node : nodes) visit(std::move(node));
+  }
+
+ private:
+  void emit(Node node) { r_.graph().nodes.push_back(std::move(node)); }
+
+  const Layout& layout(ValueId id) {
+    const auto at = static_cast<std::size_t>(id);
+    if (at >= layouts_.size()) layouts_.resize(at + 1);
+    if (!layouts_[at]) layouts_[at] = dense_layout(r_.shape(id), kProbe);
+    return *layouts_[at];
+  }
+  void set_layout(ValueId id, const Layout& l) {
+    layout(id);
+    layouts_[static_cast<std::size_t>(id)] = l;
+  }
+
+  void visit(Node node) {
+    switch (node.op->lowering) {
+      case Lowering::kView:
+        return visit_view(std::move(node));
+      case Lowering::kConcat:
+        return visit_concat(node);
+      case Lowering::kComposite:
+        if (!supported(node)) return visit_decomposed(node);
+        return emit(std::move(node));
+      case Lowering::kKernel:
+        return emit(std::move(node));
+    }
+  }
+
+  void visit_view(Node node) {
+    const ValueId out = node.out[0];
+    auto l = view_layout(node, layout(node.in[0]), r_.shape(out), kProbe);
+    if (!l) {
+      Value dense = r_.value(node.in[0]);
+      dense.role = Role::kComputed;
+      dense.trainable = false;
+      r_.graph().values.push_back(dense);
+      const auto copy = static_cast<ValueId>(r_.graph().values.size() - 1);
+      emit_assign(node, node.in[0], copy);
+      node.in[0] = copy;
+      l = view_layout(node, layout(copy), r_.shape(out), kProbe);
+    }
+    set_layout(out, *l);
+    emit(std::move(node));
+  }
+
+  void emit_assign(const Node& like, ValueId src, ValueId dst) {
+    Node copy;
+    copy.op = find_op("assign");
+    copy.in = {src, dst};
+    copy.params.attrs = {{"accumulate", 0, 0}};
+    copy.direction = like.direction;
+    copy.layer = like.layer;
+    copy.site = like.site;
+    emit(std::move(copy));
+  }
+
+  void visit_concat(const Node& node) {
+    const auto axis = attr(node.params, "axis").i;
+    std::int64_t from = 0;
+    for (const ValueId part : node.in) {
+      const std::int64_t to = from + r_.shape(part)[static_cast<std::size_t>(axis)].constant;
+      Value piece;
+      piece.dtype = r_.dtype(part);
+      piece.shape = r_.shape(part);
+      piece.name = node.site;
+      r_.graph().values.push_back(piece);
+      Node slice;
+      slice.op = find_op("slice");
+      slice.in = {node.out[0]};
+      slice.out = {static_cast<ValueId>(r_.graph().values.size() - 1)};
+      slice.params.attrs = {{"axis", axis, 0}, {"from", from, 0}, {"to", to, 0}};
+      slice.direction = node.direction;
+      slice.layer = node.layer;
+      slice.site = node.site;
+      const ValueId target = slice.out[0];
+      visit_view(std::move(slice));
+      emit_assign(node, part, target);
+      from = to;
+    }
+  }
+
+  bool supported(const Node& node) {
+    const graft_kernel* kernel = device_.kernel(node.op->kernel);
+    if (!kernel) return false;
+    if (!kernel->supports) return true;
+    const KernelArgs args(r_.graph(), node,
+                          [&](ValueId id) { return dense_layout(r_.shape(id), bounds_); });
+    return kernel->supports(device_.handle(), args.get()) == GRAFT_OK;
+  }
+
+  /// The decomposition's results take the place of the composite's outputs.
+  void visit_decomposed(const Node& node) {
+    decomposed_.push_back(node.op->kernel);
+    std::vector<Node> parts;
+    r_.redirect(&parts);
+    r_.at(node.site, node.layer);
+    r_.direction(node.direction);
+    const std::vector<ValueId> made = node.op->decompose(r_, node);
+    r_.redirect(nullptr);
+    for (Node& part : parts) {
+      for (std::size_t k = 0; k < made.size(); ++k) {
+        for (ValueId& id : part.out) id = id == made[k] ? node.out[k] : id;
+        for (ValueId& id : part.in) id = id == made[k] ? node.out[k] : id;
+      }
+      visit(std::move(part));
+    }
+  }
+
+  Recorder& r_;
+  const Device& device_;
+  const Bindings& bounds_;
+  std::vector<std::string>& decomposed_;
+  std::vector<std::optional<Layout>> layouts_;
+};
+
+}  // namespace
+
+void legalize(Recorder& recorder, const Device& device, const Bindings& bounds,
+              std::vector<std::string>& decomposed) {
+  Legalizer(recorder, device, bounds, decomposed).run();
+}
+
+}  // namespace graft::core
