@@ -1,0 +1,75 @@
+// Methods attached to the sites of a model: the parameters they declare, and the recordings they
+// take part in.
+#pragma once
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/adapt/parameters.hpp"
+#include "core/base/json.hpp"
+#include "core/base/log.hpp"
+#include "core/model/sites.hpp"
+
+namespace graft::core {
+
+/// One entry of "methods", validated.
+struct MethodEntry {
+  std::string name;  ///< of the adapter, unique among the entries
+  graft_method_api api{};
+  Json options;  ///< the plugin's options, defaults filled in
+  Json host;     ///< the host's: targets, exclude, layers, modules_to_save
+};
+
+/// A tensor of the base model that is trained: as modules_to_save, or by a method.
+struct BaseTensor {
+  std::string name;  ///< "lm_head.weight"
+  std::vector<std::int64_t> shape;
+};
+
+/// Methods in the order of the configuration: the first is innermost. Not copyable: plugins hold
+/// pointers into it.
+class AdapterSet {
+ public:
+  /// Creates the instances, matches and attaches. `tensors` are those of the base model. Throws what
+  /// matching and plugins throw; everything attached until then is detached.
+  AdapterSet(std::vector<SiteInfo> sites, std::vector<MethodEntry> entries,
+             const std::vector<BaseTensor>& tensors, const Log& log);
+  ~AdapterSet();
+  AdapterSet(const AdapterSet&) = delete;
+  AdapterSet& operator=(const AdapterSet&) = delete;
+
+  const std::vector<Parameter>& parameters() const;
+  const std::vector<MethodEntry>& entries() const;
+  const std::vector<SiteInfo>& sites() const;
+  /// Sites that entry `i` is attached to.
+  std::vector<std::size_t> attached(std::size_t entry) const;
+
+  struct State;
+  State& state() { return *state_; }
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+/// The attached methods within one recording. Parameters come as Role::kParameter leaves, slot =
+/// index; entry i's strength is the scalar input "strength.<i>".
+class AdapterRecording {
+ public:
+  /// `entries`: which take part. With `train` the trained parameters get gradients.
+  AdapterRecording(AdapterSet& set, Recorder& recorder, std::uint32_t dtype, bool train,
+                   std::vector<bool> entries);
+  ~AdapterRecording();
+
+  SiteRunner runner();
+  /// Base tensors that an active entry trains come from the parameters, the others from `base`.
+  WeightLookup lookup(WeightLookup base);
+
+  struct State;
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace graft::core

@@ -1,0 +1,117 @@
+#include "core/adapt/targets.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "core/base/error.hpp"
+#include "core/base/nearest.hpp"
+#include "core/base/pattern.hpp"
+
+namespace graft::core {
+namespace {
+
+bool fits(const SiteInfo& site, const Json& rule, std::string_view who) {
+  if (rule.is_string()) {
+    const auto text = rule.get<std::string>();
+    if (text == "all-linear") return site.kind == GRAFT_SITE_LINEAR && site.layer >= 0;
+    return full_match(text, site.name, who);
+  }
+  return std::any_of(rule.begin(), rule.end(), [&](const Json& suffix) {
+    return has_suffix(site.name, suffix.get<std::string>());
+  });
+}
+
+bool in_layers(const SiteInfo& site, const Json& layers) {
+  if (layers.is_null()) return true;
+  if (site.layer < 0) return false;
+  if (layers.is_number_integer()) return layers.get<std::int64_t>() == site.layer;
+  if (layers.is_array()) {
+    return std::any_of(layers.begin(), layers.end(),
+                       [&](const Json& n) { return n.get<std::int64_t>() == site.layer; });
+  }
+  const std::int64_t from = layers.value("from", std::int64_t{0});
+  const std::int64_t to = layers.value("to", std::int64_t{1} << 40);
+  return site.layer >= from && site.layer < to;
+}
+
+const Json& option(const Json& options, const char* key) {
+  static const Json kNull;
+  const auto found = options.find(key);
+  return found == options.end() ? kNull : *found;
+}
+
+/// The ends of site names, which is what people write: "q_proj", "lm_head".
+std::vector<std::string> known_suffixes(const std::vector<SiteInfo>& sites, std::uint32_t kinds) {
+  std::set<std::string> names;
+  for (const SiteInfo& site : sites) {
+    if ((static_cast<std::uint32_t>(site.kind) & kinds) == 0) continue;
+    names.insert(site.name.substr(site.name.rfind('.') + 1));
+  }
+  return {names.begin(), names.end()};
+}
+
+std::string list(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "'" : ", '") + name + "'";
+  return text;
+}
+
+[[noreturn]] void matched_nothing(const std::vector<SiteInfo>& sites, std::uint32_t kinds,
+                                  const std::string& rule, std::string_view who) {
+  const std::vector<std::string> known = known_suffixes(sites, kinds);
+  throw Error(GRAFT_E_INVALID, cat(who, ": ", rule, " matches no module of this model. Closest: ",
+                                   list(nearest(rule, known, 3)), ". All: ", list(known), "."));
+}
+
+}  // namespace
+
+bool has_suffix(std::string_view name, std::string_view suffix) {
+  if (name == suffix) return true;
+  return name.size() > suffix.size() && name.ends_with(suffix) &&
+         name[name.size() - suffix.size() - 1] == '.';
+}
+
+std::vector<std::size_t> match_sites(const std::vector<SiteInfo>& sites, std::uint32_t kinds,
+                                     const Json& options, std::string_view who) {
+  const Json& targets = option(options, "targets");
+  const Json& exclude = option(options, "exclude");
+  const Json& layers = option(options, "layers");
+  if (targets.is_null()) {
+    throw Error(GRAFT_E_INVALID, cat(who, ": needs 'targets': \"all-linear\", a list such as ",
+                                     "[\"q_proj\", \"v_proj\"], or a regular expression."));
+  }
+  const auto of_kind = [&](const SiteInfo& site) {
+    return (static_cast<std::uint32_t>(site.kind) & kinds) != 0;
+  };
+  if (targets.is_array()) {
+    for (const Json& suffix : targets) {
+      const bool any = std::any_of(sites.begin(), sites.end(), [&](const SiteInfo& site) {
+        return of_kind(site) && has_suffix(site.name, suffix.get<std::string>());
+      });
+      if (!any) matched_nothing(sites, kinds, cat("'", suffix.get<std::string>(), "'"), who);
+    }
+  }
+  std::vector<std::size_t> matched;
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    if (!of_kind(sites[i]) || !fits(sites[i], targets, who) || !in_layers(sites[i], layers)) {
+      continue;
+    }
+    if (!exclude.is_null() && fits(sites[i], exclude, who)) continue;
+    matched.push_back(i);
+  }
+  if (matched.empty()) {
+    matched_nothing(
+        sites, kinds,
+        targets.is_string() ? cat("'", targets.get<std::string>(), "'") : targets.dump(), who);
+  }
+  return matched;
+}
+
+const Json* pattern_value(const Json& patterns, const std::string& name, std::string_view who) {
+  for (auto it = patterns.begin(); it != patterns.end(); ++it) {
+    if (full_match("(.*\\.)?(" + it.key() + ")", name, who)) return &it.value();
+  }
+  return nullptr;
+}
+
+}  // namespace graft::core
