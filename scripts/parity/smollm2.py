@@ -30,9 +30,10 @@ def fetch(folder):
         download(gguf)
     if not (converted / "model.safetensors").exists():
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf.name, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf.name, dtype=torch.float32,
+                                                     quantization_config=GgufConfig(dequantize=True))
         AutoTokenizer.from_pretrained(folder, gguf_file=gguf.name).save_pretrained(converted)
         model.save_pretrained(converted)
     return gguf, converted

@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+"""Compares graft with transformers and PEFT on cases that nobody has seen, drawn from a seed.
+
+  scores     random models: log-probabilities
+  training   random models, adapters and runs: graft goes on from PEFT's adapter (losses, gradient norms,
+             weights), PEFT computes the same with what graft saved, and goes on from it as graft does
+  fresh      an adapter that graft begins itself: PEFT loads it and computes the same
+  smollm2    SmolLM2-135M-Instruct: log-probabilities from the folder and the GGUF, and six steps of LoRA
+"""
+
+import argparse
+import json
+import pathlib
+import random
+import sys
+import tempfile
+import time
+import warnings
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests" / "golden"), str(pathlib.Path(__file__).resolve().parent)]
+
+import torch
+import transformers
+
+import check
+import draw as drawn
+import reference
+import smollm2
+from common import largest_difference, score, write_json, write_jsonl
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+warnings.filterwarnings("ignore")
+
+SCORE, METRICS, WEIGHTS = 1e-4, 1e-4, 1e-3
+
+
+class Live:
+    def __init__(self, options):
+        self.options = options
+        self.failed = 0
+
+    def grafts(self):
+        for backend in self.options.backends:
+            yield backend, check.Graft(self.options.graft, backend, self.options.threads)
+
+    def case(self, title, body):
+        """Runs body(report), prints its findings, and counts it where it fails."""
+        report = check.Report()
+        began = time.monotonic()
+        try:
+            body(report)
+        except SystemExit as stopped:
+            report.failures.append(str(stopped))
+        print(f"\n{title}  [{time.monotonic() - began:.0f} s]", flush=True)
+        self.failed += report.print()
+        sys.stdout.flush()
+
+
+def steady(model_folder, rows, expected, limit):
+    """False where the reference's own rounding is near the tolerance: such a case shows nothing."""
+    wide = score(reference.load_model(model_folder).double(), rows)
+    return largest_difference(expected, wide) < limit
+
+
+def draw_scores(draw, folder):
+    while True:
+        about = drawn.model(draw, folder / "model")
+        vocab = json.loads((folder / "model" / "config.json").read_text())["vocab_size"]
+        rows = [{"input_ids": [draw.randrange(vocab) for _ in range(draw.choice([1, 2, 5, 17, 40, 90]))]}
+                for _ in range(4)]
+        expected = score(reference.load_model(folder / "model"), rows)
+        if steady(folder / "model", rows, expected, SCORE / 4):
+            write_jsonl(folder / "score.jsonl", rows)
+            return about, rows, expected
+        for file in (folder / "model").iterdir():
+            file.unlink()
+
+
+def scores(live, draw):
+    for i in range(live.options.models):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = pathlib.Path(temporary)
+            about, _, expected = draw_scores(draw, folder)
+            for backend, graft in live.grafts():
+                live.case(f"scores {i} on {backend}: {about}", lambda report: check.compare_scores(
+                    report, "log-probabilities", graft.score(folder / "model", folder / "score.jsonl"), expected, SCORE))
+
+
+def reference_run(folder, start, run, dtype=torch.float32):
+    model = reference.load_adapter(reference.load_model(folder / "model"), folder / start, trainable=True).to(dtype)
+    return model, reference.train(model, run, folder)
+
+
+def draw_training(draw, folder):
+    """A model, an adapter and a run whose reference is steady, in folder."""
+    while True:
+        for file in sorted(folder.rglob("*"), reverse=True):
+            file.rmdir() if file.is_dir() else file.unlink()
+        about, rows, _ = draw_scores(draw, folder)
+        config = reference.load_model(folder / "model").config
+        options = drawn.adapter(draw, config)
+        generator = torch.Generator().manual_seed(draw.randrange(1 << 30))
+        reference.random_adapter(folder / "model", options, generator, folder / "before", "model")
+        write_jsonl(folder / "train.jsonl", drawn.lines(draw, draw.randrange(5, 13), config.vocab_size))
+        run = {"model": {"path": "model", "dtype": "f32"}, "methods": [{"load": "before"}], **drawn.run(draw)}
+        write_json(folder / "run.json", run)
+        if not reference.examples(folder / "train.jsonl", run["data"]["max_length"]):
+            continue
+        model, metrics = reference_run(folder, "before", run)
+        _, wide = reference_run(folder, "before", run, torch.float64)
+        rounding = max(abs(a[k] - b[k]) / (abs(a[k]) or 1) for a, b in zip(metrics, wide) for k in a)
+        if rounding < METRICS / 4:
+            reference.save_adapter(model, folder / "after")
+            shown = {**options, **run["optimizer"], **run["train"]}
+            return f"{about}\n  {json.dumps(shown)}", run, rows, metrics
+
+
+def weights(report, subject, actual, expected):
+    check.compare_weights(report, check.read_safetensors(actual / "adapter_model.safetensors"),
+                          check.read_safetensors(expected / "adapter_model.safetensors"), WEIGHTS, subject)
+
+
+def with_adapter(folder, adapter, rows):
+    return score(reference.load_adapter(reference.load_model(folder / "model"), adapter, False), rows)
+
+
+def training(live, draw):
+    for i in range(live.options.runs):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = pathlib.Path(temporary)
+            about, run, rows, metrics = draw_training(draw, folder)
+            after = with_adapter(folder, folder / "after", rows)
+            for backend, graft in live.grafts():
+                out, further = folder / f"out-{backend}", folder / f"further-{backend}"
+
+                def body(report):
+                    lines = graft.train(folder / "run.json", out)
+                    check.compare_metrics(report, lines, metrics, METRICS)
+                    weights(report, "weights", out, folder / "after")
+                    check.compare_scores(report, "PEFT's adapter in graft", graft.score(
+                        folder / "model", folder / "score.jsonl", [folder / "after"]), after, SCORE)
+                    check.compare_scores(report, "graft's adapter in PEFT", graft.score(
+                        folder / "model", folder / "score.jsonl", [out]), with_adapter(folder, out, rows), SCORE)
+
+                    again = {**run, "methods": [{"load": out.name}]}
+                    write_json(folder / "again.json", again)
+                    model, expected = reference_run(folder, out.name, again)
+                    reference.save_adapter(model, folder / "expected")
+                    check.compare_metrics(report, graft.train(folder / "again.json", further), expected, METRICS,
+                                          "both go on from graft's")
+                    weights(report, "both go on from graft's: weights", further, folder / "expected")
+
+                live.case(f"training {i} on {backend}: {about}", body)
+
+
+def fresh(live, draw):
+    for i in range(max(1, live.options.runs // 2)):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = pathlib.Path(temporary)
+            about, rows, base = draw_scores(draw, folder)
+            config = reference.load_model(folder / "model").config
+            method = {"type": "lora", **drawn.adapter(draw, config)}
+            write_jsonl(folder / "train.jsonl", drawn.lines(draw, 9, config.vocab_size))
+            run = {"model": {"path": "model", "dtype": "f32"}, "methods": [method], **drawn.run(draw)}
+            run["train"].update(steps=5, warmup_steps=1)
+            run["train"].pop("warmup_ratio", None)
+            for backend, graft in live.grafts():
+
+                def body(report):
+                    for steps, name in ((1, "begin"), (5, "end")):
+                        run["train"]["steps"] = steps
+                        write_json(folder / "run.json", run)
+                        out = folder / f"{name}-{backend}"
+                        graft.train(folder / "run.json", out)
+                        expected = with_adapter(folder, out, rows)
+                        check.compare_scores(report, f"{name} in PEFT", graft.score(
+                            folder / "model", folder / "score.jsonl", [out]), expected, SCORE)
+                        # The only step of a warm-up has lr 0, so the first adapter must still change nothing.
+                        moved = largest_difference(base, expected)
+                        report.require(moved < SCORE if steps == 1 else moved > 10 * SCORE,
+                                       f"{name}: the adapter moves log-probabilities by {moved:.2e}")
+
+                live.case(f"fresh {i} on {backend}: {about}\n  {json.dumps(method)}", body)
+
+
+TEXTS = ["The capital of France is Paris. It lies on the river Seine and has about 2 million inhabitants.",
+         "def add(a, b):\n    return a + b\n\nprint(add(2, 40))  # prints 42\n",
+         "Water boils at 100 degrees Celsius at sea level; on Mount Everest it boils at about 71 degrees.",
+         "Once upon a time there was a miller who had three sons. When he died, he left them his mill, his "
+         "donkey and his cat. The eldest took the mill, the second the donkey, and the youngest the cat."]
+
+
+def smollm(live, draw):
+    gguf, hf = smollm2.fetch(live.options.smollm2)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(hf)
+    rows = [{"input_ids": tokenizer(text)["input_ids"]} for text in TEXTS]
+    rows.append({"input_ids": [draw.randrange(49152) for _ in range(300)]})
+    expected = score(reference.load_model(hf), rows)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        (folder / "model").symlink_to(hf.resolve())
+        for backend, graft in live.grafts():
+            count = len(rows) if backend != "ref" else 1  # plain loops take seconds per token
+            write_jsonl(folder / "score.jsonl", rows[:count])
+            for name, path in (("folder", hf), ("GGUF", gguf)):
+                live.case(f"SmolLM2 from its {name} on {backend}", lambda report: check.compare_scores(
+                    report, "log-probabilities", graft.score(path, folder / "score.jsonl"), expected[:count], 1e-3))
+        fast = [item for item in live.grafts() if item[0] != "ref"]
+        if not fast:
+            return
+        write_jsonl(folder / "train.jsonl", rows[:4])
+        options = dict(r=16, lora_alpha=32, target_modules=drawn.LINEAR)
+        reference.random_adapter(hf, options, torch.Generator().manual_seed(draw.randrange(1 << 30)),
+                                 folder / "before", "SmolLM2")
+        run = {"model": {"path": "model", "dtype": "f32"}, "methods": [{"load": "before"}],
+               "data": {"train": "train.jsonl", "format": "tokens", "shuffle": False},
+               "optimizer": dict(type="adamw", lr=1e-4, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.1),
+               "train": dict(steps=6, batch_size=2, accumulate=2, schedule="cosine", warmup_steps=2, clip=1.0),
+               "output": {"dir": "out"}}
+        write_json(folder / "run.json", run)
+        model, metrics = reference_run(folder, "before", run)
+        reference.save_adapter(model, folder / "after")
+        for backend, graft in fast:
+            out = folder / f"out-{backend}"
+
+            def body(report):
+                check.compare_metrics(report, graft.train(folder / "run.json", out), metrics, METRICS)
+                weights(report, "weights", out, folder / "after")
+
+            live.case(f"SmolLM2, six steps on {backend}", body)
+
+
+PARTS = {"scores": scores, "training": training, "fresh": fresh, "smollm2": smollm}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--graft", required=True, help="the graft command")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
+    parser.add_argument("--backends", nargs="+", default=["ref", "cpu"])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--models", type=int, default=8, help="random models in `scores`")
+    parser.add_argument("--runs", type=int, default=6, help="random runs in `training`")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--smollm2", type=pathlib.Path, default=ROOT / ".deps" / "smollm2",
+                        help="where SmolLM2 is kept, downloaded if it is not there")
+    options = parser.parse_args()
+    print(f"seed {options.seed}")
+    live = Live(options)
+    for part in options.only:
+        PARTS[part](live, random.Random(f"{options.seed} {part}"))
+    print(f"\n{'all agree' if not live.failed else f'{live.failed} cases FAILED'}; --seed {options.seed} repeats this")
+    return 1 if live.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
