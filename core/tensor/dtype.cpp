@@ -151,11 +151,10 @@ void convert(std::uint32_t to, void* target, std::uint32_t from, const void* sou
              std::size_t count) {
   const std::size_t size = dtype_size(to);
   static_cast<void>(dtype_size(from));
-  if (count == 0) return;
   auto* out = static_cast<std::byte*>(target);
   const auto* in = static_cast<const std::byte*>(source);
   if (to == from) {
-    std::memcpy(out, in, count * size);
+    if (count > 0) std::memcpy(out, in, count * size);
   } else if (to == GRAFT_F64) {
     run_from<double>(from, out, in, count);
   } else if (to == GRAFT_F32) {

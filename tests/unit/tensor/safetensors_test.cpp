@@ -1,28 +1,25 @@
 #include "core/tensor/safetensors.hpp"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstring>
 
 #include "core/base/error.hpp"
-#include "core/tensor/dtype.hpp"
+#include "tests/unit/tensor/scratch.hpp"
 
 namespace graft::core {
 namespace {
 
 class SafetensorsTest : public testing::Test {
  protected:
-  SafetensorsTest() { fs::create_directories(folder_); }
-  ~SafetensorsTest() override { fs::remove_all(folder_); }
-
-  fs::path path() const { return folder_ / "a.safetensors"; }
+  fs::path path() const { return scratch_ / "a.safetensors"; }
+  void write(std::string_view bytes) const { scratch_.write("a.safetensors", bytes); }
 
   void write_raw(const std::string& header, const std::string& data) const {
     std::string file(8, '\0');
     const std::uint64_t size = header.size();
     std::memcpy(file.data(), &size, 8);
-    write_file_atomically(path(), file + header + data);
+    write(file + header + data);
   }
 
   // The message with which the file is refused; "" when it is taken.
@@ -43,7 +40,7 @@ class SafetensorsTest : public testing::Test {
   }
 
  private:
-  fs::path folder_ = fs::temp_directory_path() / cat("graft-safetensors-", ::getpid());
+  Scratch scratch_{"safetensors"};
 };
 
 HostTensor view(std::string name, std::uint32_t dtype, std::vector<std::int64_t> shape,
@@ -159,11 +156,11 @@ TEST_F(SafetensorsTest, RefusesWhatTheFormatForbids) {
     const std::string message = refusal(c.header, c.data);
     EXPECT_NE(message.find(c.message), std::string::npos) << c.header << "\n" << message;
   }
-  write_file_atomically(path(), std::string("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10));
+  write(std::string("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10));
   EXPECT_NE(refusal().find("at most 100000000"), std::string::npos);
-  write_file_atomically(path(), std::string("\x09\0\0\0\0\0\0\0{}", 10));
+  write(std::string("\x09\0\0\0\0\0\0\0{}", 10));
   EXPECT_NE(refusal().find("cut off"), std::string::npos);
-  write_file_atomically(path(), "1234567");
+  write("1234567");
   EXPECT_NE(refusal().find("7 bytes"), std::string::npos);
 }
 
@@ -185,7 +182,7 @@ TEST_F(SafetensorsTest, SurvivesEveryCutAndFlip) {
   write_safetensors(path(), mixed(), {{"format", "pt"}});
   const std::string whole = read_file(path());
   for (std::size_t size = 0; size < whole.size(); ++size) {
-    write_file_atomically(path(), whole.substr(0, size));
+    write(whole.substr(0, size));
     EXPECT_NE(refusal(), "") << size;
   }
   std::size_t taken = 0;
@@ -193,7 +190,7 @@ TEST_F(SafetensorsTest, SurvivesEveryCutAndFlip) {
     for (const int change : {0x01, 0x10, 0x80, 0xff}) {
       std::string damaged = whole;
       damaged[at] = static_cast<char>(damaged[at] ^ change);
-      write_file_atomically(path(), damaged);
+      write(damaged);
       if (!refusal().empty()) continue;
       ++taken;
       const Safetensors file = Safetensors::open(path());
