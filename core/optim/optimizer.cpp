@@ -1,0 +1,256 @@
+#include "core/optim/optimizer.hpp"
+
+#include <cmath>
+
+#include "core/base/error.hpp"
+#include "core/graph/ctx.hpp"
+#include "core/plugin/call.hpp"
+#include "core/plugin/host_config.hpp"
+
+namespace graft::core {
+namespace {
+
+// Slots of kBuffer leaves in the programs below. Group g's master values are kFirst + g * kStride,
+// its gradients 1 more, its states from 2 more on; with per-parameter updates g counts parameters.
+constexpr std::int32_t kAllGradients = 0, kMaster = 1, kCompute = 2, kFirst = 3, kStride = 16;
+
+std::uint32_t master_dtype(std::uint32_t compute) {
+  return compute == GRAFT_F64 ? std::uint32_t{GRAFT_F64} : std::uint32_t{GRAFT_F32};
+}
+
+/// A range of the flat memory that one update() call works on.
+struct Unit {
+  std::vector<std::int64_t> dims;
+  std::int64_t begin = 0;
+  std::size_t group = 0;
+};
+
+}  // namespace
+
+struct Optimizer::State {
+  graft_optimizer_api api{};
+  graft_optimizer* instance = nullptr;
+  HostTable host;
+  HostConfig config;
+  ParameterLayout layout;
+  std::uint32_t dtype = 0;
+  std::vector<Unit> units;
+  std::unique_ptr<Program> zero, norm, scale, update;
+  ValueId norm_result = kNone;
+  Refresh refresh;
+  const ParameterMemory* memory = nullptr;
+
+  State(const graft_optimizer_api& a, Json options, const Log& log, const Device& device,
+        const ParameterLayout& l, std::uint32_t compute, const std::shared_ptr<Scratch>& scratch)
+      : api(a),
+        host(log),
+        config(std::move(options)),
+        layout(l),
+        dtype(master_dtype(compute)),
+        refresh(device, l, compute, scratch) {}
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() {
+    if (instance) api.destroy(instance);
+  }
+
+  std::string who() const { return cat("optimizer ", api.name); }
+  std::string scalar_name(std::size_t group, std::uint32_t k) const {
+    return cat("scalar.", group, ".", k);
+  }
+  void record_update(Recorder& r);
+};
+
+namespace {
+
+std::unique_ptr<Program> make_program(Recorder& r, const Device& device,
+                                      const std::shared_ptr<Scratch>& scratch) {
+  Plan plan = make_plan(r, device, PlanOptions{});
+  scratch->require(plan);
+  return std::make_unique<Program>(std::move(plan), device, scratch);
+}
+
+}  // namespace
+
+void Optimizer::State::record_update(Recorder& r) {
+  OpsContext ctx(r, [](std::int32_t) -> ValueId {
+    throw Error(GRAFT_E_INVALID, "an optimizer was given a parameter of a method.");
+  });
+  for (std::size_t g = 0; g < layout.groups.size(); ++g) {
+    std::vector<graft_tensor*> params, grads, states, scalars;
+    for (std::uint32_t k = 0; k < api.n_scalars; ++k) {
+      scalars.push_back(ctx.handle(r.scalar(scalar_name(g, k), dtype)));
+    }
+    for (std::size_t u = 0; u < units.size(); ++u) {
+      if (units[u].group != g) continue;
+      Shape shape;
+      for (const std::int64_t d : units[u].dims) shape.push_back(d);
+      const auto leaf = [&](std::int32_t which, const char* name) {
+        const std::int32_t slot = kFirst + static_cast<std::int32_t>(u) * kStride + which;
+        return ctx.handle(r.leaf(Role::kBuffer, slot, dtype, shape, name));
+      };
+      params.push_back(leaf(0, "parameters"));
+      grads.push_back(leaf(1, "gradients"));
+      for (std::uint32_t k = 0; k < api.n_state; ++k) {
+        states.push_back(leaf(2 + static_cast<std::int32_t>(k), "optimizer state"));
+      }
+    }
+    graft_update group{};
+    group.struct_size = sizeof group;
+    group.n = static_cast<std::uint32_t>(params.size());
+    group.param = params.data();
+    group.grad = grads.data();
+    group.state = states.data();
+    group.scalars = scalars.data();
+    call_plugin(who(), [&](graft_error*) {
+      const graft_status status = api.update(instance, ctx.c_ctx(), &group);
+      if (status < 0 && ctx.status() == GRAFT_OK) ctx.fail(status, "update failed");
+      return graft_status{GRAFT_OK};
+    });
+    ctx.rethrow(who());
+  }
+}
+
+Optimizer::Optimizer(const graft_optimizer_api& api, Json options, const Log& log,
+                     const Device& device, const std::vector<Parameter>& parameters,
+                     const ParameterLayout& layout, std::uint32_t compute_dtype,
+                     std::shared_ptr<Scratch> scratch)
+    : state_(std::make_unique<State>(api, std::move(options), log, device, layout, compute_dtype,
+                                     scratch)) {
+  State& s = *state_;
+  if (api.n_state > static_cast<std::uint32_t>(kStride) - 2) {
+    throw Error(GRAFT_E_INVALID,
+                cat(s.who(), ": ", api.n_state, " states per parameter are too many."));
+  }
+  call_plugin(s.who(), [&](graft_error* error) {
+    return s.api.create(&s.host, &s.config, &s.instance, error);
+  });
+  for (std::size_t g = 0; g < layout.groups.size(); ++g) {
+    const ParameterGroup& group = layout.groups[g];
+    if (api.flags & GRAFT_OPTIMIZER_ELEMENTWISE) {
+      s.units.push_back({{group.count}, group.begin, g});
+      continue;
+    }
+    for (const std::size_t i : group.members) {
+      s.units.push_back({parameters[i].dims, layout.offset[i], g});
+    }
+  }
+  const auto gradients = [&](Recorder& r) {
+    return r.leaf(Role::kBuffer, kAllGradients, s.dtype, {layout.trained}, "gradients");
+  };
+  {
+    Graph graph;
+    Recorder r(graph);
+    r.assign(r.fill(s.dtype, {layout.trained}, 0), gradients(r), false);
+    s.zero = make_program(r, device, scratch);
+  }
+  {
+    Graph graph;
+    Recorder r(graph);
+    s.norm_result = r.one("sum_squares", {gradients(r)});
+    graph.results = {s.norm_result};
+    s.norm = make_program(r, device, scratch);
+  }
+  {
+    Graph graph;
+    Recorder r(graph);
+    const ValueId g = gradients(r);
+    r.assign(r.mul(g, r.scalar("factor", s.dtype)), g, false);
+    s.scale = make_program(r, device, scratch);
+  }
+  Graph graph;
+  Recorder r(graph);
+  s.record_update(r);
+  s.update = make_program(r, device, scratch);
+}
+
+Optimizer::~Optimizer() = default;
+
+std::uint32_t Optimizer::n_state() const {
+  return state_->api.n_state;
+}
+
+void Optimizer::bind(const ParameterMemory& memory) {
+  State& s = *state_;
+  s.memory = &memory;
+  for (Program* p : {s.zero.get(), s.norm.get(), s.scale.get()}) {
+    p->bind(Role::kBuffer, kAllGradients, memory.gradient_at(0));
+  }
+  const auto stride = static_cast<std::int64_t>(s.dtype == GRAFT_F64 ? 8 : 4);
+  for (std::size_t u = 0; u < s.units.size(); ++u) {
+    const std::int32_t slot = kFirst + static_cast<std::int32_t>(u) * kStride;
+    const std::int64_t begin = s.units[u].begin;
+    s.update->bind(Role::kBuffer, slot, memory.master_at(begin));
+    s.update->bind(Role::kBuffer, slot + 1, memory.gradient_at(begin));
+    for (std::size_t k = 0; k < memory.states.size(); ++k) {
+      s.update->bind(Role::kBuffer, slot + 2 + static_cast<std::int32_t>(k),
+                     static_cast<std::byte*>(memory.states[k].get()) + begin * stride);
+    }
+  }
+}
+
+void Optimizer::zero_gradients() {
+  state_->zero->run({});
+}
+
+StepResult Optimizer::step(std::int64_t index, double lr, double clip) {
+  State& s = *state_;
+  s.norm->run({});
+  double squares = 0;
+  if (s.dtype == GRAFT_F64) {
+    s.norm->read(s.norm_result, &squares);
+  } else {
+    float narrow = 0;
+    s.norm->read(s.norm_result, &narrow);
+    squares = narrow;
+  }
+  StepResult result;
+  result.grad_norm = std::sqrt(squares);
+  if (!std::isfinite(result.grad_norm)) return result;
+  // torch.nn.utils.clip_grad_norm_: factor clip / (norm + 1e-6), never above 1.
+  const double factor = clip > 0 ? clip / (result.grad_norm + 1e-6) : 1;
+  if (factor < 1) {
+    s.scale->set_scalar("factor", factor);
+    s.scale->run({});
+  }
+  std::vector<double> scalars(s.api.n_scalars);
+  for (std::size_t g = 0; g < s.layout.groups.size(); ++g) {
+    graft_step step{};
+    step.struct_size = sizeof step;
+    step.decays = s.layout.groups[g].decays ? 1 : 0;
+    step.index = index;
+    step.lr = lr;
+    if (s.api.scalars) s.api.scalars(s.instance, &step, scalars.data());
+    for (std::uint32_t k = 0; k < s.api.n_scalars; ++k) {
+      s.update->set_scalar(s.scalar_name(g, k), scalars[k]);
+    }
+  }
+  s.update->run({});
+  refresh();
+  return result;
+}
+
+void Optimizer::refresh() {
+  state_->refresh.run(*state_->memory);
+}
+
+Refresh::Refresh(const Device& device, const ParameterLayout& layout, std::uint32_t compute_dtype,
+                 std::shared_ptr<Scratch> scratch) {
+  const std::uint32_t master = master_dtype(compute_dtype);
+  if (compute_dtype == master || layout.total == 0) return;
+  Graph graph;
+  Recorder r(graph);
+  const ValueId from = r.leaf(Role::kBuffer, kMaster, master, {layout.total}, "master values");
+  const ValueId to = r.leaf(Role::kBuffer, kCompute, compute_dtype, {layout.total}, "parameters");
+  r.assign(from, to, false);
+  program_ = make_program(r, device, scratch);
+}
+
+void Refresh::run(const ParameterMemory& memory) {
+  if (!program_) return;
+  program_->bind(Role::kBuffer, kMaster, memory.master_at(0));
+  program_->bind(Role::kBuffer, kCompute, memory.compute_at(0));
+  program_->run({});
+}
+
+}  // namespace graft::core

@@ -1,0 +1,57 @@
+// An optimizer plugin over the flat memory of the parameters: gradient norm, clipping, update.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "core/adapt/parameters.hpp"
+#include "core/base/json.hpp"
+#include "core/base/log.hpp"
+#include "core/graph/program.hpp"
+
+namespace graft::core {
+
+/// What one step of the optimizer did.
+struct StepResult {
+  double grad_norm = 0;  ///< over all trained parameters, before clipping
+};
+
+class Optimizer {
+ public:
+  /// Creates the plugin's instance and plans its programs. `memory` is bound later, so that nothing
+  /// is allocated before the whole plan is known. `api` is copied.
+  Optimizer(const graft_optimizer_api& api, Json options, const Log& log, const Device& device,
+            const std::vector<Parameter>& parameters, const ParameterLayout& layout,
+            std::uint32_t compute_dtype, std::shared_ptr<Scratch> scratch);
+  ~Optimizer();
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+
+  std::uint32_t n_state() const;
+  /// `memory` has gradients and n_state() states and outlives the optimizer.
+  void bind(const ParameterMemory& memory);
+
+  void zero_gradients();
+  /// Norm, clipping (clip 0: none), the update number `index` (the first is 1) with learning rate
+  /// `lr`. A norm that is not finite leaves the parameters as they are.
+  StepResult step(std::int64_t index, double lr, double clip);
+  /// Brings the compute copies up to date with the master values.
+  void refresh();
+
+  struct State;
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+/// Casts master values to the compute copies; nothing to do where they are the same memory.
+class Refresh {
+ public:
+  Refresh(const Device& device, const ParameterLayout& layout, std::uint32_t compute_dtype,
+          std::shared_ptr<Scratch> scratch);
+  void run(const ParameterMemory& memory);
+
+ private:
+  std::unique_ptr<Program> program_;
+};
+
+}  // namespace graft::core
