@@ -68,9 +68,7 @@ std::vector<fs::path> plugin_folders(const RegistryOptions& options) {
       add(folders, own / kSubfolder);
       add(folders, own.parent_path() / "lib" / kSubfolder);
     }
-#ifdef GRAFT_PLUGIN_DIR
     add(folders, GRAFT_PLUGIN_DIR);
-#endif
   }
   return folders;
 }

@@ -337,8 +337,8 @@ class OptimizerOf {
 }  // namespace graft::plugin
 #pragma GCC visibility pop
 
-// The one exported symbol. ID is a reverse domain ("org.example.lora"). Put the class in a namespace
-// without a name.
+// The one exported symbol. ID is a reverse domain ("org.example.lora"). Put the class into a
+// namespace without a name.
 #define GRAFT_PLUGIN_OF(TABLES, ID, VERSION, VENDOR, LICENSE)                                 \
   extern "C" GRAFT_PLUGIN_EXPORT const graft_plugin* graft_plugin_entry_v0(void) {            \
     static constexpr graft_plugin entry{                                                      \
