@@ -67,14 +67,10 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& model
     by_id_[token.id] = i;
   }
   for (const auto& [content, index] : by_content_) {
-    const AddedToken& token = tokens_[index];
-    const auto value = static_cast<std::int32_t>(index);
+    AddedToken& token = tokens_[index];
     AlignedText normal;
-    if (token.normalized && normalizer && normalizer({content}, normal)) {
-      if (!normal.text.empty()) normalized_.add(normal.text, value);
-    } else {
-      (token.normalized ? normalized_ : raw_).add(content, value);
-    }
+    if (token.normalized && normalizer && normalizer({content}, normal)) token.normal = normal.text;
+    (token.normalized ? normalized_ : raw_).add(token.decoded(), static_cast<std::int32_t>(index));
   }
 }
 

@@ -19,6 +19,10 @@ struct AddedToken {
   bool lstrip = false, rstrip = false;  // takes the white space on that side
   bool normalized = true;               // looked for in the normalised text
   bool special = false;
+  std::string normal;  // the content's normal form, where `normalized` and not the content itself
+
+  /// What goes to the decoder.
+  std::string_view decoded() const { return normal.empty() ? content : normal; }
 };
 
 /// Finds the longest of many contents at a place.

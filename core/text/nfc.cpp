@@ -6,22 +6,18 @@
 #include <array>
 
 #include "core/text/normalizer.hpp"
+#include "core/text/unicode.hpp"
 #include "core/text/utf8.hpp"
 
 namespace graft::core {
 namespace {
 
-/// A character of the normal form. `taken` tells how many characters of the input it uses up,
-/// beyond the first: 1 more than 0 says that it was inserted after the character before it.
+/// A character of the normal form, with what it does to the characters of the input.
 struct Composed {
   char32_t character = 0;
   int combining_class = 0;
   long change = 0;  // 0 replaces a character, > 0 is inserted, -n also removes the n after it
 };
-
-int combining_class(char32_t c) {
-  return utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class;
-}
 
 /// Only marks and the vowels and finals of Hangul ever join a character before them.
 bool may_join(char32_t c) {

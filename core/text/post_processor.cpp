@@ -59,8 +59,8 @@ PostProcessor make(const Json& config, std::string_view who, int depth) {
     for (const Json& step : member(config, "processors", Json::value_t::array, who)) {
       if (PostProcessor made = make(step, who, depth + 1)) steps.push_back(std::move(made));
     }
-    return [steps](std::vector<Token>& tokens, const PieceOf& piece, bool add_special) {
-      for (const PostProcessor& step : steps) step(tokens, piece, add_special);
+    return [steps](std::vector<Token>& tokens, const PostContext& context) {
+      for (const PostProcessor& step : steps) step(tokens, context);
     };
   }
   refuse_kind("post-processor", type, "ByteLevel, TemplateProcessing, Sequence, null", who);
@@ -70,14 +70,14 @@ bool is_space_in_piece(char32_t c) {
   return c == character_of_byte(' ') || is_white_space(c);
 }
 
-std::int64_t spaces_before(std::string_view piece) {
-  std::int64_t count = 0;
+int spaces_before(std::string_view piece) {
+  int count = 0;
   for (std::size_t at = 0; at < piece.size() && is_space_in_piece(utf8_next(piece, at));) ++count;
   return count;
 }
 
-std::int64_t spaces_after(std::string_view piece) {
-  std::int64_t count = 0;
+int spaces_after(std::string_view piece) {
+  int count = 0;
   std::size_t end = piece.size();
   while (end > 0 && is_space_in_piece(utf8_before(piece, end))) {
     do --end;
@@ -85,6 +85,19 @@ std::int64_t spaces_after(std::string_view piece) {
     ++count;
   }
   return count;
+}
+
+/// The place behind the character at `at`; a byte that is no UTF-8 is a character of its own.
+std::int64_t next_character(std::string_view text, std::int64_t at) {
+  std::size_t bad = 0;
+  const std::size_t length = utf8_length_at(text, static_cast<std::size_t>(at), &bad);
+  return at + static_cast<std::int64_t>(length != 0 ? length : bad);
+}
+
+std::int64_t character_before(std::string_view text, std::int64_t end) {
+  std::int64_t at = end - 1;
+  while (at > 0 && end - at < 4 && is_utf8_continuation(text[static_cast<std::size_t>(at)])) --at;
+  return next_character(text, at) == end ? at : end - 1;
 }
 
 }  // namespace
@@ -96,8 +109,8 @@ PostProcessor make_post_processor(const Json& config, std::string_view who) {
 
 PostProcessor frame(std::vector<std::int32_t> before, std::vector<std::int32_t> after) {
   return [before = std::move(before), after = std::move(after)](std::vector<Token>& tokens,
-                                                                const PieceOf&, bool add_special) {
-    if (!add_special) return;
+                                                                const PostContext& context) {
+    if (!context.add_special) return;
     std::vector<Token> head;
     for (const std::int32_t id : before) head.push_back({id, 0, 0});
     tokens.insert(tokens.begin(), head.begin(), head.end());
@@ -106,16 +119,19 @@ PostProcessor frame(std::vector<std::int32_t> before, std::vector<std::int32_t> 
 }
 
 PostProcessor trim_offsets(bool add_prefix_space) {
-  return [add_prefix_space](std::vector<Token>& tokens, const PieceOf& piece, bool) {
+  return [add_prefix_space](std::vector<Token>& tokens, const PostContext& context) {
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       Token& token = tokens[i];
-      std::int64_t leading = spaces_before(piece(token.id));
-      const std::int64_t trailing = spaces_after(piece(token.id));
+      const std::string_view piece = context.text(token);
+      int leading = spaces_before(piece);
       // A single space that add_prefix_space put there covers nothing.
       if ((i == 0 || token.begin == 0) && add_prefix_space && leading == 1) leading = 0;
-      token.begin = std::min(token.begin + leading, token.end);
-      if (trailing > 0 && token.end >= trailing) {
-        token.end = std::max(token.end - trailing, token.begin);
+      for (; leading > 0 && token.begin < token.end; --leading) {
+        token.begin = next_character(context.input, token.begin);
+      }
+      for (int trailing = spaces_after(piece); trailing > 0 && token.begin < token.end;
+           --trailing) {
+        token.end = character_before(context.input, token.end);
       }
     }
   };

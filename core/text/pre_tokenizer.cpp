@@ -111,7 +111,8 @@ PreTokenizer split_at(Regex pattern, SplitBehavior behavior, bool invert) {
 }
 
 PreTokenizer split_digits(bool individual) {
-  return split_at(Regex("\\p{N}", "digits"),
+  // Unicode 17's digits are in this class, though not yet in that of regular expressions.
+  return split_at(Regex("[\\p{N}\\x{11DE0}-\\x{11DE9}\\x{16FF4}-\\x{16FF6}]", "Digits"),
                   individual ? SplitBehavior::isolated : SplitBehavior::contiguous, false);
 }
 

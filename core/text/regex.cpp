@@ -1,7 +1,7 @@
 #include "core/text/regex.hpp"
 
 #include "core/base/error.hpp"
-#include "core/text/utf8.hpp"
+#include "core/text/unicode.hpp"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -59,6 +59,8 @@ Regex::Regex(std::string_view pattern, std::string_view who) : pattern_(pattern)
 void Regex::matches(std::string_view text, std::vector<TextRange>& out) const {
   thread_local Workspace workspace;
   const auto* code = static_cast<const pcre2_code*>(code_.get());
+  std::string other;
+  if (stand_in_for_newer(text, other)) text = other;
   std::size_t at = 0;
   while (at < text.size()) {
     const int found = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,

@@ -108,8 +108,12 @@ std::vector<Token> Tokenizer::encode(std::string_view text, bool add_special) co
     encoding.run(repair_utf8(text).view());
   }
   if (tables_->post_processor) {
-    const PieceOf piece = [this](std::int32_t id) { return tables_->piece(id); };
-    tables_->post_processor(encoding.tokens(), piece, add_special);
+    const auto text_of = [&](const Token& token) {
+      if (tables_->added.find(token.id) == nullptr) return tables_->vocabulary.piece(token.id);
+      return text.substr(static_cast<std::size_t>(token.begin),
+                         static_cast<std::size_t>(token.end - token.begin));
+    };
+    tables_->post_processor(encoding.tokens(), {text, text_of, add_special});
   }
   return std::move(encoding.tokens());
 }
@@ -125,7 +129,9 @@ std::string Tokenizer::decode(const std::vector<std::int32_t>& ids, bool skip_sp
   pieces.reserve(ids.size());
   for (const std::int32_t id : ids) {
     const std::string_view text = piece(id);
-    if (!skip_special || !is_special(id)) pieces.push_back(text);
+    const AddedToken* added = tables_->added.find(id);
+    if (skip_special && added != nullptr && added->special) continue;
+    pieces.push_back(added != nullptr ? added->decoded() : text);
   }
   return tables_->decoder.text(pieces);
 }

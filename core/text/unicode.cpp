@@ -2,7 +2,29 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
+#include <iterator>
+
 namespace graft::core {
+namespace {
+
+struct CodeRange {
+  char32_t first, last;
+};
+struct StandIn {
+  char32_t first, last, other;
+};
+#include "core/text/unicode_tables.inc"
+
+/// The entry of a sorted table that holds `c`, or null.
+template <class Entry, std::size_t size>
+const Entry* entry_of(const Entry (&table)[size], char32_t c) {
+  const Entry* at = std::lower_bound(std::begin(table), std::end(table), c,
+                                     [](const Entry& e, char32_t code) { return e.last < code; });
+  return at != std::end(table) && at->first <= c ? at : nullptr;
+}
+
+}  // namespace
 
 bool is_white_space(char32_t c) {
   return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
@@ -33,6 +55,31 @@ bool is_word_character(char32_t c) {
     default:
       return false;
   }
+}
+
+bool stand_in_for_newer(std::string_view text, std::string& out) {
+  bool found = false;
+  for (std::size_t at = 0; at < text.size();) {
+    // All of them take three bytes or four.
+    if (static_cast<unsigned char>(text[at]) < 0xE0) {
+      ++at;
+      continue;
+    }
+    const std::size_t start = at;
+    const StandIn* entry = entry_of(newer_characters, utf8_next(text, at));
+    if (entry == nullptr) continue;
+    if (!found) out.assign(text);
+    found = true;
+    std::string bytes;
+    append_utf8(bytes, entry->other);
+    out.replace(start, bytes.size(), bytes);
+  }
+  return found;
+}
+
+int combining_class(char32_t c) {
+  const int known = utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class;
+  return known != 0 && entry_of(characters_with_class, c) != nullptr ? known : 0;
 }
 
 }  // namespace graft::core
