@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""LoRA on all linear layers with PEFT + torch, measured; prints one line of JSON.
+
+The work is that of `graft train` in run.py: whole rows of equal length, mean loss over all tokens,
+gradients clipped, AdamW. Attention is torch's fused one, the default of transformers; the head makes
+full logits, as transformers does.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import time
+
+
+def seconds_since_process_start():
+    """Counts the imports too: a user waits for them."""
+    with open("/proc/self/stat") as file:
+        ticks = int(file.read().rsplit(")", 1)[1].split()[19])
+    with open("/proc/uptime") as file:
+        return float(file.read().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", required=True, help="JSONL with input_ids, all of one length")
+    parser.add_argument("--rows", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dtype", choices=["bf16", "f32"], default="bf16")
+    parser.add_argument("--attention", choices=["sdpa", "eager"], default="sdpa")
+    parser.add_argument("--rank", type=int, default=16)
+    options = parser.parse_args()
+
+    import torch
+    import peft
+    import transformers
+    from peft import LoraConfig, get_peft_model
+
+    torch.set_num_threads(options.threads)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.manual_seed(17)
+    dtype = {"bf16": torch.bfloat16, "f32": torch.float32}[options.dtype]
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        options.model, dtype=dtype, attn_implementation=options.attention)
+    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=options.rank, lora_alpha=2 * options.rank,
+                                             target_modules="all-linear"))
+    model.train()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=2e-4, weight_decay=0.01)
+    with open(options.data) as file:
+        lines = [json.loads(line)["input_ids"] for line in file]
+
+    losses, seconds, first, tokens = [], [], None, 0
+    for step in range(options.steps):
+        began = time.perf_counter()
+        batch = torch.tensor([lines[(step * options.rows + i) % len(lines)] for i in range(options.rows)])
+        loss = model(input_ids=batch, labels=batch, use_cache=False).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        seconds.append(time.perf_counter() - began)
+        tokens = batch.numel()
+        first = first or seconds_since_process_start()
+    # The first step also allocates and compiles.
+    rates = [tokens / s for s in seconds[1:] or seconds]
+    print(json.dumps({
+        "tokens_per_s": statistics.median(rates), "best_tokens_per_s": max(rates), "seconds": seconds,
+        "seconds_to_first_step": first, "losses": losses, "trained": sum(p.numel() for p in parameters),
+        "peak_resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__},
+        "cpu_capability": torch.backends.cpu.get_cpu_capability()}))
+
+
+if __name__ == "__main__":
+    main()
