@@ -7,8 +7,6 @@ import sys
 
 ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[2]).resolve()
 CORE = "base plugin tensor graph model adapt optim text data train infer api".split()
-# Folders that use fewer than all those above them.
-ONLY = {"text": ["base", "text"]}
 USER_HEADERS = ["graft/graft.h", "graft/graft.hpp"]
 ENDINGS = {".c", ".h", ".cpp", ".hpp", ".cu", ".cuh", ".inc"}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
@@ -36,7 +34,7 @@ def refusal(file, quoted, name):
         target = re.match(r"core/(\w+)/", name)
         if not target:
             return "quoted includes in core are rooted at the repository: \"core/<folder>/<file>\""
-        allowed = ONLY.get(parts[1], CORE[: CORE.index(parts[1]) + 1])
+        allowed = CORE[: CORE.index(parts[1]) + 1]
         if target[1] not in allowed:
             return f"core/{parts[1]} uses only {', '.join(allowed)}"
         return None
