@@ -207,22 +207,21 @@ def smollm(live, draw):
             for name, path in (("folder", hf), ("GGUF", gguf)):
                 live.case(f"SmolLM2 from its {name} on {backend}", lambda report: check.compare_scores(
                     report, "log-probabilities", graft.score(path, folder / "score.jsonl"), expected[:count], 1e-3))
-        fast = [item for item in live.grafts() if item[0] != "ref"]
-        if not fast:
-            return
         write_jsonl(folder / "train.jsonl", rows[:4])
         options = dict(r=16, lora_alpha=32, target_modules=drawn.LINEAR)
         reference.random_adapter(hf, options, torch.Generator().manual_seed(draw.randrange(1 << 30)),
                                  folder / "before", "SmolLM2")
-        run = {"model": {"path": "model", "dtype": "f32"}, "methods": [{"load": "before"}],
-               "data": {"train": "train.jsonl", "format": "tokens", "shuffle": False},
-               "optimizer": dict(type="adamw", lr=1e-4, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.1),
-               "train": dict(steps=6, batch_size=2, accumulate=2, schedule="cosine", warmup_steps=2, clip=1.0),
-               "output": {"dir": "out"}}
-        write_json(folder / "run.json", run)
-        model, metrics = reference_run(folder, "before", run)
-        reference.save_adapter(model, folder / "after")
-        for backend, graft in fast:
+        for backend, graft in live.grafts():
+            length, rows_each = (8, 1) if backend == "ref" else (64, 2)
+            run = {"model": {"path": "model", "dtype": "f32"}, "methods": [{"load": "before"}],
+                   "data": {"train": "train.jsonl", "format": "tokens", "max_length": length, "shuffle": False},
+                   "optimizer": dict(type="adamw", lr=1e-4, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.1),
+                   "train": dict(steps=6, batch_size=rows_each, accumulate=2, schedule="cosine", warmup_steps=2,
+                                 clip=1.0),
+                   "output": {"dir": "out"}}
+            write_json(folder / "run.json", run)
+            model, metrics = reference_run(folder, "before", run)
+            reference.save_adapter(model, folder / "after")
             out = folder / f"out-{backend}"
 
             def body(report):
