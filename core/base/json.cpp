@@ -23,7 +23,8 @@ bool is_digit(char c) {
 // whose own insertion looks through all keys: a vocabulary of 150,000 entries must stay linear.
 class Parser {
  public:
-  Parser(std::string_view text, std::string_view who) : text_(text), who_(who) {}
+  Parser(std::string_view text, std::string_view who, std::size_t first_line)
+      : text_(text), who_(who), first_line_(first_line) {}
 
   Json document() {
     if (text_.substr(0, 3) == "\xEF\xBB\xBF") at_ = 3;
@@ -37,7 +38,7 @@ class Parser {
 
  private:
   [[noreturn]] void fail(std::size_t where, const std::string& what) const {
-    std::size_t line = 1, column = 1;
+    std::size_t line = first_line_, column = 1;
     for (std::size_t i = 0; i < where && i < text_.size(); ++i) {
       if (text_[i] == '\n') {
         ++line;
@@ -263,13 +264,14 @@ class Parser {
   }
 
   std::string_view text_, who_;
+  std::size_t first_line_;
   std::size_t at_ = 0;
 };
 
 }  // namespace
 
-Json parse_json(std::string_view text, std::string_view who) {
-  return Parser(text, who).document();
+Json parse_json(std::string_view text, std::string_view who, std::size_t first_line) {
+  return Parser(text, who, first_line).document();
 }
 
 std::string to_text(const Json& value) {

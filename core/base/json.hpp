@@ -10,8 +10,10 @@ namespace graft::core {
 using Json = nlohmann::ordered_json;
 
 /// Parses text. `who` names the source in the error ("run.json", "data.jsonl:12"); the error tells
-/// line and column. Refuses duplicate keys, NaN, and nesting deeper than 200.
-Json parse_json(std::string_view text, std::string_view who);
+/// line and column; `first_line` is the number of the first line, for text cut out of a file.
+/// Refuses duplicate keys, NaN, and nesting deeper than 200. Takes linear time, but looking a key
+/// up in a Json object does too: go through a large one with items().
+Json parse_json(std::string_view text, std::string_view who, std::size_t first_line = 1);
 
 /// The text of `value` on one line; floats in the shortest form that reads back as the same double.
 std::string to_text(const Json& value);

@@ -43,6 +43,7 @@ TEST(JsonTest, TellsLineAndColumn) {
   EXPECT_ERROR(parse("{\n  \"a\": 1,\n  \"b\" 2\n}"), "(line 3, column 7)");
   EXPECT_ERROR(parse("{\"\xC3\xA9\": x}"), "'x' where a value should be (line 1, column 7)");
   EXPECT_ERROR(parse("[1"), "x.json: not valid JSON: expected ',' or ']', found end (line 1, co");
+  EXPECT_ERROR(parse_json("{\n?", "x.json", 7), "(line 8, column 1)");
 }
 
 TEST(JsonTest, RefusesWhatIsNoJson) {
