@@ -20,7 +20,8 @@ class Recorder {
 
   Graph& graph() { return graph_; }
   const Value& value(ValueId id) const { return graph_[id]; }
-  const Shape& shape(ValueId id) const { return graph_[id].shape; }
+  /// A copy: recording moves values.
+  Shape shape(ValueId id) const { return graph_[id].shape; }
   std::uint32_t dtype(ValueId id) const { return graph_[id].dtype; }
 
   /// Context of the ops recorded from now on.
