@@ -33,6 +33,8 @@ struct Tokenizer::Tables {
 
 /// From the text of a tokenizer.json. `who` names it in errors.
 std::shared_ptr<Tokenizer::Tables> tables_from_json(std::string_view text, std::string_view who);
+/// From the metadata of a .gguf file.
+std::shared_ptr<Tokenizer::Tables> tables_from_gguf(const fs::path& path);
 /// Takes bos_token, eos_token, ... from the text of a tokenizer_config.json.
 void read_special_names(std::string_view text, std::string_view who, Tokenizer::Tables& tables);
 

@@ -1,6 +1,7 @@
 #include "core/text/tokenizer.hpp"
 
 #include "core/base/error.hpp"
+#include "core/text/byte_alphabet.hpp"
 #include "core/text/tables.hpp"
 #include "core/text/utf8.hpp"
 
@@ -58,14 +59,38 @@ class Encoding {
       const TextView piece = pieces.text.part(range.begin, range.end);
       units_.clear();
       tables_.model.encode(tables_.vocabulary, piece.text, pieces.byte_level, workspace_, units_);
+      std::size_t covered = 0;
+      for (const Unit& unit : units_) covered += unit.bytes;
+      if (pieces.byte_level && covered < piece.text.size()) {
+        add_with_gaps(piece);
+        continue;
+      }
       std::size_t at = 0;
       for (const Unit& unit : units_) {
-        const SourceSpan span = piece.source(at, at + unit.bytes);
-        tokens_.push_back({unit.id, span.begin, span.end});
+        add_unit(unit.id, piece.source(at, at + unit.bytes));
         at += unit.bytes;
       }
     }
   }
+
+  /// Bytes outside the vocabulary are dropped, and what follows them in the piece moves up: each
+  /// token covers as many bytes of the alphabet's text as it has, from the end of the one before.
+  void add_with_gaps(const TextView& piece) {
+    std::vector<std::size_t> byte_at;  // by place in the alphabet's text
+    for (std::size_t i = 0; i < piece.text.size(); ++i) {
+      byte_at.insert(byte_at.end(), text_of_byte(static_cast<unsigned char>(piece.text[i])).size(),
+                     i);
+    }
+    std::size_t at = 0;
+    for (const Unit& unit : units_) {
+      const std::size_t end =
+          std::min(byte_at.size(), at + tables_.vocabulary.piece(unit.id).size());
+      add_unit(unit.id, piece.source(byte_at[at], byte_at[end - 1] + 1));
+      at = end;
+    }
+  }
+
+  void add_unit(std::int32_t id, SourceSpan span) { tokens_.push_back({id, span.begin, span.end}); }
 
   const Tokenizer::Tables& tables_;
   Bpe::Workspace workspace_;
@@ -88,6 +113,10 @@ std::optional<std::int32_t> Tokenizer::Tables::id_of(std::string_view piece) con
 
 Tokenizer Tokenizer::load(const fs::path& model) {
   Tokenizer out;
+  if (model.extension() == ".gguf") {
+    out.tables_ = tables_from_gguf(model);
+    return out;
+  }
   const fs::path file = model / "tokenizer.json";
   if (!fs::exists(file)) {
     throw Error(GRAFT_E_NOT_FOUND, cat("'", model.string(), "' holds no tokenizer.json, and is no ",
