@@ -1,0 +1,116 @@
+#include "core/adapt/adapter_files.hpp"
+
+#include <set>
+
+#include "core/adapt/storage.hpp"
+#include "core/base/error.hpp"
+#include "core/tensor/expand.hpp"
+#include "core/tensor/safetensors.hpp"
+
+namespace graft::core {
+namespace {
+
+constexpr const char* kPrefix = "base_model.model.";
+constexpr const char* kWeights = "adapter_model.safetensors";
+constexpr const char* kConfig = "adapter_config.json";
+constexpr const char* kNotes = "graft.json";
+
+/// PEFT writes untouched copies of targeted embeddings beside the adapter.
+bool is_base_copy(const std::string& key) {
+  return key.find(".base_layer.") != std::string::npos;
+}
+
+}  // namespace
+
+void save_adapter(const fs::path& folder, const MethodEntry& entry,
+                  const std::vector<StoredTensor>& tensors, const Origin& origin) {
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  if (failed) {
+    throw Error(GRAFT_E_IO,
+                cat("cannot make the folder '", folder.string(), "': ", failed.message(), "."));
+  }
+  std::vector<HostTensor> views;
+  for (const StoredTensor& t : tensors) {
+    HostTensor view;
+    view.name = kPrefix + t.name;
+    view.dtype = GRAFT_F32;
+    view.shape = t.dims;
+    view.bytes = std::as_bytes(std::span(t.values));
+    views.push_back(std::move(view));
+  }
+  write_safetensors(folder / kWeights, views, {{"format", "pt"}});
+  Json notes = {{"format", 1},
+                {"method", entry.api.name},
+                {"name", entry.name},
+                {"options", entry.options},
+                {"host", entry.host},
+                {"base", {{"path", origin.base_path}, {"fingerprint", origin.base_fingerprint}}},
+                {"template_hash", origin.template_hash}};
+  write_file_atomically(folder / kNotes, notes.dump(2) + "\n");
+  if (entry.api.storage) {
+    const Json config = to_peft(entry.api, entry.options, entry.host, origin.base_path);
+    write_file_atomically(folder / kConfig, config.dump(2) + "\n");
+  }
+}
+
+std::vector<std::vector<float>> load_adapter(const fs::path& folder,
+                                             const std::vector<Parameter>& parameters,
+                                             std::size_t entry) {
+  const fs::path path = folder / kWeights;
+  const Safetensors file = Safetensors::open(path);
+  std::vector<std::vector<float>> values(parameters.size());
+  std::set<std::string> used;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const Parameter& p = parameters[i];
+    if (p.entry != entry || (p.flags & GRAFT_PARAM_NOSAVE) != 0) continue;
+    const std::string key = kPrefix + p.name;
+    if (!file.has(key)) {
+      throw Error(GRAFT_E_INVALID,
+                  cat("'", path.string(), "' has no tensor '", key, "', which adapter_config.json ",
+                      "and the base model ask for. Is it an adapter for another base?"));
+    }
+    const HostTensor tensor = file.tensor(key);
+    if (tensor.shape != p.dims) {
+      throw Error(GRAFT_E_INVALID,
+                  cat("'", path.string(), "': tensor '", key, "' is ", shape_text(tensor.shape),
+                      ", but adapter_config.json and the base model need ", shape_text(p.dims),
+                      ". Is it an adapter for another base?"));
+    }
+    values[i].resize(static_cast<std::size_t>(tensor.elements()));
+    expand(tensor, GRAFT_F32, values[i].data(), 1);
+    used.insert(key);
+  }
+  for (const std::string& key : file.names()) {
+    if (used.count(key) > 0 || is_base_copy(key)) continue;
+    throw Error(
+        GRAFT_E_INVALID,
+        cat("'", path.string(), "': tensor '", key, "' belongs to no module that ",
+            "adapter_config.json targets in this model. Is it an adapter for another base?"));
+  }
+  return values;
+}
+
+Json adapter_notes(const fs::path& folder) {
+  const fs::path path = folder / kNotes;
+  if (!fs::exists(path)) return nullptr;
+  return parse_json(read_file(path), path.string());
+}
+
+void compare_origin(const fs::path& folder, const Origin& now, const Log& log) {
+  const Json notes = adapter_notes(folder);
+  if (!notes.is_object()) return;
+  const Json base = notes.value("base", Json::object());
+  const std::string was = base.is_object() ? base.value("fingerprint", std::string()) : "";
+  if (!was.empty() && !now.base_fingerprint.empty() && was != now.base_fingerprint) {
+    log.warning("adapter", cat("'", folder.string(), "' was trained on '", base.value("path", ""),
+                               "', whose tensors differ from those of '", now.base_path, "'."));
+  }
+  const std::string hash = notes.value("template_hash", std::string());
+  if (!hash.empty() && !now.template_hash.empty() && hash != now.template_hash) {
+    log.warning("adapter", cat("'", folder.string(),
+                               "' was trained with another chat template than this model has."));
+  }
+}
+
+}  // namespace graft::core

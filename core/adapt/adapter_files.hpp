@@ -1,0 +1,42 @@
+// Adapters as PEFT folders: adapter_config.json, adapter_model.safetensors, and graft.json for what
+// PEFT's files have no place for.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "core/adapt/attach.hpp"
+#include "core/base/file.hpp"
+
+namespace graft::core {
+
+/// What an adapter was trained on, for graft.json.
+struct Origin {
+  std::string base_path, base_fingerprint, template_hash;
+};
+
+/// A trained tensor to write: its name without PEFT's prefix, extents and f32 values.
+struct StoredTensor {
+  std::string name;
+  std::vector<std::int64_t> dims;
+  std::vector<float> values;
+};
+
+/// Writes the folder (made if it is not there): the weights first, the configuration last, each file
+/// whole or not at all.
+void save_adapter(const fs::path& folder, const MethodEntry& entry,
+                  const std::vector<StoredTensor>& tensors, const Origin& origin);
+
+/// The values of the entry's parameters from a PEFT folder; by parameter, empty for those of other
+/// entries and those that are not saved. Throws GRAFT_E_INVALID naming the tensor that is missing, has
+/// another shape, or belongs to no parameter.
+std::vector<std::vector<float>> load_adapter(const fs::path& folder,
+                                             const std::vector<Parameter>& parameters,
+                                             std::size_t entry);
+
+/// graft.json of a folder; null where there is none.
+Json adapter_notes(const fs::path& folder);
+
+/// Warns in the log when the folder says that it was trained on another base or template.
+void compare_origin(const fs::path& folder, const Origin& now, const Log& log);
+
+}  // namespace graft::core

@@ -1,0 +1,172 @@
+#include "core/adapt/storage.hpp"
+
+#include <algorithm>
+
+#include "core/base/error.hpp"
+
+namespace graft::core {
+namespace {
+
+/// The host's options under PEFT's names.
+const std::map<std::string, std::string>& host_fields() {
+  static const std::map<std::string, std::string> fields = {{"targets", "target_modules"},
+                                                            {"exclude", "exclude_modules"},
+                                                            {"layers", "layers_to_transform"},
+                                                            {"modules_to_save", "modules_to_save"}};
+  return fields;
+}
+
+/// Keys of PEFT's base configuration that say nothing about the numbers, or that need no option.
+constexpr const char* kPlain[] = {"peft_type",      "task_type",     "base_model_name_or_path",
+                                  "inference_mode", "auto_mapping",  "revision",
+                                  "peft_version",   "layers_pattern"};
+
+/// Keys that have no counterpart here: supported only where they are empty or false.
+bool is_empty(const Json& v) {
+  return v.is_null() || (v.is_boolean() && !v.get<bool>()) || (v.is_structured() && v.empty());
+}
+
+struct Field {
+  std::string key;
+  Json missing, values;
+};
+
+Field field_of(const Json& text) {
+  if (text.is_string()) return {text.get<std::string>(), nullptr, nullptr};
+  return {text.at("key").get<std::string>(), text.value("missing", Json(nullptr)),
+          text.value("values", Json(nullptr))};
+}
+
+Json theirs(const Field& field, const Json& ours) {
+  if (field.values.is_null()) return ours;
+  const auto found = field.values.find(ours.is_string() ? ours.get<std::string>() : ours.dump());
+  if (found == field.values.end()) {
+    throw Error(GRAFT_E_INVALID,
+                cat("the value ", ours.dump(), " has no counterpart in PEFT's '", field.key, "'."));
+  }
+  return found->at(0);
+}
+
+Json ours(const Field& field, const Json& value, std::string_view who) {
+  if (field.values.is_null()) return value;
+  for (auto it = field.values.begin(); it != field.values.end(); ++it) {
+    if (std::find(it.value().begin(), it.value().end(), value) != it.value().end()) return it.key();
+  }
+  throw Error(GRAFT_E_INVALID,
+              cat(who, ": \"", field.key, "\": ", value.dump(), " is not supported."));
+}
+
+}  // namespace
+
+std::optional<Storage> storage_of(const graft_method_api& api) {
+  if (!api.storage) return std::nullopt;
+  const Json text = parse_json(api.storage, cat("storage of method ", api.name));
+  Storage s;
+  s.peft_type = text.at("peft_type").get<std::string>();
+  s.fields = text.value("fields", Json::object());
+  s.constants = text.value("constants", Json::object());
+  s.ignored = text.value("ignored", Json::array());
+  return s;
+}
+
+std::map<std::string, std::string> aliases_of(const graft_method_api& api) {
+  std::map<std::string, std::string> aliases;
+  for (const auto& [option, key] : host_fields()) aliases[key] = option;
+  if (const auto storage = storage_of(api)) {
+    for (auto it = storage->fields.begin(); it != storage->fields.end(); ++it) {
+      aliases[field_of(it.value()).key] = it.key();
+    }
+  }
+  return aliases;
+}
+
+Json without_aliases(const Json& entry, const std::map<std::string, std::string>& aliases,
+                     std::string_view who) {
+  Json result = Json::object();
+  for (auto it = entry.begin(); it != entry.end(); ++it) {
+    const auto alias = aliases.find(it.key());
+    const std::string key = alias == aliases.end() ? it.key() : alias->second;
+    if (result.contains(key) || (key != it.key() && entry.contains(key))) {
+      throw Error(GRAFT_E_INVALID,
+                  cat(who, ": '", key, "' and '", it.key() == key ? "its alias" : it.key(),
+                      "' are two names of one option; give one of them."));
+    }
+    result[key] = it.value();
+  }
+  return result;
+}
+
+Json to_peft(const graft_method_api& api, const Json& options, const Json& host,
+             const std::string& base_model) {
+  const auto storage = storage_of(api);
+  if (!storage) {
+    throw Error(GRAFT_E_INVALID, cat("method '", api.name, "' has no PEFT format."));
+  }
+  Json config = Json::object();
+  config["peft_type"] = storage->peft_type;
+  config["task_type"] = "CAUSAL_LM";
+  config["base_model_name_or_path"] = base_model;
+  config["inference_mode"] = true;
+  for (auto it = storage->fields.begin(); it != storage->fields.end(); ++it) {
+    const Field field = field_of(it.value());
+    if (options.contains(it.key())) config[field.key] = theirs(field, options.at(it.key()));
+  }
+  for (const auto& [option, key] : host_fields()) {
+    config[key] = host.contains(option) ? host.at(option) : Json(nullptr);
+  }
+  // A range of layers is a list in PEFT.
+  Json& layers = config["layers_to_transform"];
+  if (layers.is_object()) {
+    Json list = Json::array();
+    for (std::int64_t l = layers.value("from", std::int64_t{0}); l < layers.at("to"); ++l) {
+      list.push_back(l);
+    }
+    layers = list;
+  }
+  for (auto it = storage->constants.begin(); it != storage->constants.end(); ++it) {
+    config[it.key()] = it.value();
+  }
+  return config;
+}
+
+std::pair<Json, Json> from_peft(const graft_method_api& api, const Json& config,
+                                std::string_view who) {
+  const auto storage = storage_of(api);
+  if (!storage) throw Error(GRAFT_E_INVALID, cat("method '", api.name, "' has no PEFT format."));
+  Json options = Json::object(), host = Json::object();
+  std::map<std::string, bool> used;
+  for (const char* key : kPlain) used[key] = true;
+  for (const Json& key : storage->ignored) used[key.get<std::string>()] = true;
+  for (auto it = storage->fields.begin(); it != storage->fields.end(); ++it) {
+    const Field field = field_of(it.value());
+    used[field.key] = true;
+    const auto found = config.find(field.key);
+    if (found != config.end() && !found->is_null()) {
+      options[it.key()] = ours(field, *found, who);
+    } else if (!field.missing.is_null()) {
+      options[it.key()] = field.missing;
+    }
+  }
+  for (const auto& [option, key] : host_fields()) {
+    used[key] = true;
+    const auto found = config.find(key);
+    if (found != config.end() && !is_empty(*found)) host[option] = *found;
+  }
+  for (auto it = storage->constants.begin(); it != storage->constants.end(); ++it) {
+    used[it.key()] = true;
+    const auto found = config.find(it.key());
+    if (found == config.end() || *found == it.value()) continue;
+    if (is_empty(*found) && is_empty(it.value())) continue;
+    throw Error(GRAFT_E_INVALID, cat(who, ": \"", it.key(), "\": ", found->dump(),
+                                     " is not supported; graft computes ", it.value().dump(), "."));
+  }
+  for (auto it = config.begin(); it != config.end(); ++it) {
+    if (used.count(it.key()) > 0 || is_empty(it.value())) continue;
+    throw Error(GRAFT_E_INVALID,
+                cat(who, ": \"", it.key(), "\": ", it.value().dump(), " is not known to method '",
+                    api.name, "', so the result could differ from PEFT's."));
+  }
+  return {options, host};
+}
+
+}  // namespace graft::core

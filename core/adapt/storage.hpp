@@ -1,0 +1,43 @@
+// How a method's options stand in PEFT's adapter_config.json: graft_method_api::storage.
+#pragma once
+#include <graft/plugin.h>
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "core/base/json.hpp"
+
+namespace graft::core {
+
+/// The parsed storage text of a method.
+///   fields:    option -> key of PEFT, or {"key", "missing": value of an absent key,
+///              "values": {our value: [theirs, ..]}} (the first of theirs is written)
+///   constants: keys that have one supported value, which is written; any other is refused
+///   ignored:   keys that do not change the numbers
+struct Storage {
+  std::string peft_type;
+  Json fields = Json::object(), constants = Json::object(), ignored = Json::array();
+};
+
+/// nullopt for a method without a PEFT format.
+std::optional<Storage> storage_of(const graft_method_api& api);
+
+/// PEFT's name of each option that has one: the method's fields, and the host's (targets:
+/// target_modules, ..). Accepted in RUN.json instead of ours.
+std::map<std::string, std::string> aliases_of(const graft_method_api& api);
+
+/// Replaces PEFT's names by ours. Both at once are an error.
+Json without_aliases(const Json& entry, const std::map<std::string, std::string>& aliases,
+                     std::string_view who);
+
+/// adapter_config.json for the options (the plugin's and the host's, all defaults filled in).
+Json to_peft(const graft_method_api& api, const Json& options, const Json& host,
+             const std::string& base_model);
+
+/// The options that a PEFT configuration means: first the plugin's, then the host's. Throws
+/// GRAFT_E_INVALID naming a key whose value graft does not support, or that it does not know.
+std::pair<Json, Json> from_peft(const graft_method_api& api, const Json& config,
+                                std::string_view who);
+
+}  // namespace graft::core

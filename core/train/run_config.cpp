@@ -1,0 +1,220 @@
+#include "core/train/run_config.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "core/adapt/storage.hpp"
+#include "core/base/error.hpp"
+#include "core/base/schema.hpp"
+#include "core/base/size.hpp"
+#include "core/train/run_schema.hpp"
+
+namespace graft::core {
+namespace {
+
+constexpr const char* kWho = "run.json";
+
+/// Splits a validated entry into the plugin's options and the host's.
+std::pair<Json, Json> split(const Json& entry, const Json& plugin_schema) {
+  const Json properties = plugin_schema.value("properties", Json::object());
+  Json options = Json::object(), host = Json::object();
+  for (auto it = entry.begin(); it != entry.end(); ++it) {
+    (properties.contains(it.key()) && it.key() != "type" ? options : host)[it.key()] = it.value();
+  }
+  return {options, host};
+}
+
+/// One object against the host's part and the plugin's part of its schema together.
+Json validated(const Json& entry, Json host_schema, const Json& plugin_schema,
+               const std::string& who) {
+  host_schema["additionalProperties"] = false;
+  const Json properties = plugin_schema.value("properties", Json::object());
+  for (auto it = properties.begin(); it != properties.end(); ++it) {
+    host_schema["properties"][it.key()] = it.value();
+  }
+  for (const Json& key : plugin_schema.value("required", Json::array())) {
+    host_schema["required"].push_back(key);
+  }
+  return validate(entry, host_schema, who);
+}
+
+std::string text_at(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+void read_method(RunConfig& c, std::size_t index, const fs::path& folder, Registry& registry) {
+  const std::string who = cat(kWho, ": /methods/", index);
+  Json& json = c.json["methods"][index];
+  if (!json.is_object()) {
+    throw Error(GRAFT_E_INVALID, cat(who, " is not an object such as {\"type\": ..}."));
+  }
+  MethodEntry entry;
+  fs::path load;
+  if (json.contains("load")) {
+    Json schema = host_method_schema();
+    schema["additionalProperties"] = false;
+    json = validate(json, schema, who);
+    load = fs::absolute(folder / json.at("load").get<std::string>()).lexically_normal();
+    json["load"] = load.string();
+    entry = loaded_entry(load, registry);
+    if (json.contains("name")) entry.name = json["name"];
+  } else {
+    const std::string type = text_at(json, "type");
+    if (type.empty()) {
+      throw Error(GRAFT_E_INVALID, cat(who, " needs \"type\" (a method; see `graft plugins`) or ",
+                                       "\"load\" (an adapter folder)."));
+    }
+    entry.api = registry.method(type);
+    const Json schema = parse_json(entry.api.config_schema, cat("schema of ", type));
+    json = validated(without_aliases(json, aliases_of(entry.api), who), host_method_schema(),
+                     schema, who);
+    std::tie(entry.options, entry.host) = split(json, schema);
+    entry.name = json.value("name", type);
+  }
+  if (!c.name.empty() && c.json["methods"].size() == 1) entry.name = c.name;
+  c.methods.push_back(std::move(entry));
+  c.load.push_back(load);
+}
+
+void read_optimizer(RunConfig& c, Registry& registry) {
+  const std::string who = cat(kWho, ": /optimizer");
+  if (!c.json.contains("optimizer")) {
+    throw Error(GRAFT_E_INVALID, cat(who, " is missing: {\"type\": .., \"lr\": ..}."));
+  }
+  Json& json = c.json["optimizer"];
+  c.optimizer = text_at(json, "type");
+  if (c.optimizer.empty()) {
+    throw Error(GRAFT_E_INVALID, cat(who, " needs \"type\", the name of an optimizer plugin."));
+  }
+  const Json schema = parse_json(registry.optimizer(c.optimizer).config_schema, c.optimizer);
+  json = validated(json, host_optimizer_schema(), schema, who);
+  c.optimizer_options = split(json, schema).first;
+  c.trainer.lr = json.at("lr").get<double>();
+  c.trainer.no_decay = json.at("no_decay").get<std::vector<std::string>>();
+}
+
+void read_backend(RunConfig& c, Registry& registry) {
+  Json& json = c.json["backend"];
+  c.backend = text_at(json, "type");
+  if (c.backend.empty()) {
+    c.backend = registry.default_backend().name;
+    json["type"] = c.backend;
+  }
+  const Json schema = parse_json(registry.backend(c.backend).config_schema, c.backend);
+  Json host = {{"type", "object"}, {"properties", {{"type", {{"type", "string"}}}}}};
+  json = validated(json, host, schema, cat(kWho, ": /backend"));
+  c.backend_options = json;
+}
+
+void one_of(const Json& object, const char* a, const char* b, const char* where, bool required) {
+  const bool has_a = object.contains(a), has_b = object.contains(b);
+  if (has_a && has_b) {
+    throw Error(GRAFT_E_INVALID,
+                cat(kWho, ": ", where, " has both '", a, "' and '", b, "'; give one of them."));
+  }
+  if (required && !has_a && !has_b) {
+    throw Error(GRAFT_E_INVALID, cat(kWho, ": ", where, " needs '", a, "' or '", b, "'."));
+  }
+}
+
+void read_train(RunConfig& c) {
+  Json& t = c.json["train"];
+  one_of(t, "warmup_steps", "warmup_ratio", "/train", false);
+  one_of(t, "steps", "epochs", "/train", false);
+  one_of(t, "batch_size", "batch_tokens", "/train", false);
+  if (!t.contains("steps") && !t.contains("epochs")) t["epochs"] = 1;
+  if (!t.contains("batch_size") && !t.contains("batch_tokens")) t["batch_size"] = 4;
+  c.batches.steps = t.value("steps", std::int64_t{0});
+  c.batches.epochs = t.value("epochs", std::int64_t{0});
+  c.batches.batch_size = t.value("batch_size", std::int64_t{0});
+  c.batches.batch_tokens = t.value("batch_tokens", std::int64_t{0});
+  c.batches.accumulate = t.at("accumulate");
+  c.batches.shuffle = c.json["data"].at("shuffle");
+  c.batches.seed = t.at("seed").get<std::uint64_t>();
+  c.trainer.seed = c.batches.seed;
+  c.trainer.clip = t.at("clip");
+  c.trainer.schedule.kind = t.at("schedule").get<std::string>();
+  c.trainer.schedule.warmup = t.value("warmup_steps", std::int64_t{0});
+  c.warmup_ratio = t.value("warmup_ratio", 0.0);
+  if (t.contains("memory_limit")) {
+    c.trainer.memory_limit = json_size(t["memory_limit"], cat(kWho, ": /train/memory_limit"));
+  }
+  const std::string recompute = t.at("recompute");
+  c.trainer.recompute = recompute == "none"    ? RecomputeChoice::kNothing
+                        : recompute == "lean"  ? RecomputeChoice::kLean
+                        : recompute == "block" ? RecomputeChoice::kBlock
+                                               : RecomputeChoice::kAuto;
+  c.stop_loss = t.value("stop_loss", 0.0);
+}
+
+void make_absolute(Json& object, const char* key, const fs::path& folder) {
+  if (!object.contains(key) || !object[key].is_string()) return;
+  object[key] = fs::absolute(folder / object[key].get<std::string>()).lexically_normal().string();
+}
+
+void unique_names(RunConfig& c) {
+  std::set<std::string> taken;
+  for (MethodEntry& entry : c.methods) {
+    const std::string wanted = entry.name;
+    for (int i = 2; !taken.insert(entry.name).second; ++i) entry.name = cat(wanted, "-", i);
+  }
+}
+
+}  // namespace
+
+RunConfig read_run_config(const Json& run, const fs::path& folder, Registry& registry) {
+  RunConfig c;
+  c.json = validate(run, host_schema(), kWho);
+  make_absolute(c.json["model"], "path", folder);
+  make_absolute(c.json["model"], "template", folder);
+  make_absolute(c.json["output"], "dir", folder);
+  make_absolute(c.json["data"], "train", folder);
+  make_absolute(c.json["data"], "eval", folder);
+  if (c.json["data"]["train"].is_array()) {
+    for (Json& item : c.json["data"]["train"]) make_absolute(item, "path", folder);
+  }
+  c.model = c.json["model"]["path"].get<std::string>();
+  c.chat_template = text_at(c.json["model"], "template");
+  c.dtype = c.json["model"]["dtype"].get<std::string>();
+  const Json& output = c.json["output"];
+  c.output = output["dir"].get<std::string>();
+  c.name = text_at(output, "name");
+  c.save_every = output["save_every"];
+  c.eval_every = output["eval_every"];
+  c.keep = output["keep"];
+  c.best = output["best"];
+  const Json& log = output["log"];
+  c.log_progress = std::find(log.begin(), log.end(), Json("progress")) != log.end();
+  c.log_jsonl = std::find(log.begin(), log.end(), Json("jsonl")) != log.end();
+  read_backend(c, registry);
+  for (std::size_t i = 0; i < c.json["methods"].size(); ++i) read_method(c, i, folder, registry);
+  unique_names(c);
+  read_optimizer(c, registry);
+  read_train(c);
+  c.data = data_options(c.json["data"], "", c.batches.seed);
+  return c;
+}
+
+MethodEntry loaded_entry(const fs::path& folder, Registry& registry) {
+  const fs::path file = folder / "adapter_config.json";
+  const Json config = parse_json(read_file(file), file.string());
+  const std::string peft_type = text_at(config, "peft_type");
+  for (const std::string& name : registry.names(PluginKind::kMethod)) {
+    const graft_method_api& api = registry.method(name);
+    const auto storage = storage_of(api);
+    if (!storage || storage->peft_type != peft_type) continue;
+    MethodEntry entry;
+    entry.name = name;
+    entry.api = api;
+    auto [options, host] = from_peft(api, config, file.string());
+    entry.options = validate(options, parse_json(api.config_schema, name), file.string());
+    entry.host = std::move(host);
+    return entry;
+  }
+  throw Error(GRAFT_E_NOT_FOUND,
+              cat(file.string(), ": no installed method plugin reads the peft_type '", peft_type,
+                  "'. `graft plugins` lists what is installed."));
+}
+
+}  // namespace graft::core
