@@ -38,8 +38,8 @@ class Folder {
 };
 
 /// tests/plugins: "good" is libgraft-method-good.so.
-inline fs::path hostile(const std::string& name) {
-  return fs::path(GRAFT_HOSTILE_DIR) / ("libgraft-method-" + name + ".so");
+inline fs::path hostile(const std::string& name, const std::string& kind = "method") {
+  return fs::path(GRAFT_HOSTILE_DIR) / ("libgraft-" + kind + "-" + name + ".so");
 }
 
 /// A plugin of the tree: built("method-x").

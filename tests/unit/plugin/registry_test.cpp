@@ -60,15 +60,17 @@ TEST(Registry, TheFirstFolderWinsAndTheOtherIsReported) {
   const Folder first, second;
   const fs::path used = first.add(hostile("good"));
   const fs::path hidden = second.add(hostile("good"));
+  second.add(hostile("long_table"));
   Registry registry(only({first.path(), second.path(), first.path()}));
   EXPECT_EQ(registry.folders(), (std::vector<fs::path>{first.path(), second.path()}));
   const std::vector<PluginInfo> list = registry.list();
-  ASSERT_EQ(list.size(), 2u);
+  ASSERT_EQ(list.size(), 3u);
   EXPECT_EQ(list[0].path, used);
   EXPECT_FALSE(list[0].shadowed);
   EXPECT_EQ(list[0].id, "org.example.good");
   EXPECT_EQ(list[1].path, hidden);
   EXPECT_TRUE(list[1].shadowed);
+  EXPECT_EQ(list[2].name, "long_table");
 }
 
 TEST(Registry, ListsBrokenPluginsWithWhatIsWrong) {
@@ -111,6 +113,27 @@ TEST(Registry, LoadsByPathOnlyWhenItIsAllowed) {
   expect_error([&] { open.load_file(file); }, GRAFT_E_BUSY, {"in use already"});
   const fs::path empty = elsewhere.add(hostile("no_tables"));
   expect_error([&] { open.load_file(empty); }, GRAFT_E_INVALID, {"offers no method"});
+}
+
+TEST(Registry, TheDefaultBackendIsTheOneThatAnswersHighest) {
+  const Folder folder;
+  folder.add(hostile("absent", "backend"));
+  RegistryOptions options = only({folder.path()});
+  Registry nothing(options);
+  expect_error([&] { nothing.default_backend(); }, GRAFT_E_NOT_FOUND,
+               {"no backend runs on this machine", "Installed: absent."});
+  folder.add(hostile("fast", "backend"));
+  folder.add(hostile("slow", "backend"));
+  const fs::path broken = folder.add(hostile("slow", "backend"), "libgraft-backend-open.so");
+  fs::permissions(broken, fs::perms(0666));
+  std::string said;
+  options.log = Log([&](const LogRecord& r) {
+    if (r.level == Level::kWarning) said += r.message;
+  });
+  Registry registry(options);
+  EXPECT_STREQ(registry.default_backend().name, "fast");
+  EXPECT_NE(said.find("backend 'open' is passed over: plugin " + broken.string()),
+            std::string::npos);
 }
 
 TEST(Registry, ReadsGraftPluginPath) {

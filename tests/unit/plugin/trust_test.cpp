@@ -52,6 +52,10 @@ TEST(Trust, OnlyTheStickyFolderOfRootIsFineForOthersToWrite) {
   EXPECT_NO_THROW(trusted_file(inner, inner / "x.so"));
   fs::permissions(inner, fs::perms(0777));
   expect_error([&] { trusted_file(inner, inner / "x.so"); }, GRAFT_E_DENIED, {"mode 0777"});
+  fs::permissions(inner, fs::perms(01777));
+  ASSERT_EQ(chown(inner.c_str(), 54321, 0), 0);
+  expect_error([&] { trusted_file(inner, inner / "x.so"); }, GRAFT_E_DENIED,
+               {"may be written by others (mode 1777)"});
 }
 
 TEST(Trust, RefusesWhatBelongsToSomebodyElse) {
