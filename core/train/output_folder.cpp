@@ -1,0 +1,202 @@
+#include "core/train/output_folder.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "core/base/error.hpp"
+#include "core/tensor/safetensors.hpp"
+
+namespace graft::core {
+namespace {
+
+constexpr const char* kMetrics = "metrics.jsonl";
+constexpr const char* kLock = ".graft.lock";
+constexpr const char* kManifest = "checkpoint.json";
+constexpr const char* kState = "state.safetensors";
+
+std::string step_name(std::int64_t step) {
+  std::string digits = std::to_string(step);
+  return "step-" + std::string(digits.size() < 6 ? 6 - digits.size() : 0, '0') + digits;
+}
+
+/// Folders of whole checkpoints, oldest first.
+std::vector<fs::path> checkpoints(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code ignored;
+  for (const auto& item : fs::directory_iterator(folder / "checkpoints", ignored)) {
+    const std::string name = item.path().filename().string();
+    if (name.starts_with("step-") && name.find('.') == std::string::npos)
+      found.push_back(item.path());
+  }
+  std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) {
+    const auto number = [](const fs::path& p) {
+      return std::strtoll(p.filename().string().c_str() + 5, nullptr, 10);
+    };
+    return number(a) < number(b);
+  });
+  return found;
+}
+
+bool holds_a_run(const fs::path& folder) {
+  for (const char* name : {kMetrics, "run.json", "adapter_model.safetensors", "checkpoints"}) {
+    if (fs::exists(folder / name)) return true;
+  }
+  return false;
+}
+
+void remove_run(const fs::path& folder) {
+  for (const char* name : {kMetrics, "run.json", "plan.txt", "adapter_model.safetensors",
+                           "adapter_config.json", "graft.json", "checkpoints"}) {
+    fs::remove_all(folder / name);
+  }
+}
+
+}  // namespace
+
+OutputFolder::OutputFolder(const fs::path& folder, bool resume, bool force) : path_(folder) {
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  if (failed) {
+    throw Error(GRAFT_E_IO,
+                cat("output.dir: cannot make '", folder.string(), "': ", failed.message(), "."));
+  }
+  const fs::path lock = folder / kLock;
+  lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock_ < 0) {
+    throw Error(GRAFT_E_IO, cat("output.dir: cannot write in '", folder.string(),
+                                "': ", std::strerror(errno), "."));
+  }
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    ::close(lock_);
+    throw Error(GRAFT_E_BUSY, cat("output.dir: '", folder.string(),
+                                  "' is in use by another process. Wait for it, or choose another ",
+                                  "folder with --output.dir."));
+  }
+  if (resume || !holds_a_run(folder)) return;
+  if (!force) {
+    ::close(lock_);
+    throw Error(
+        GRAFT_E_BUSY,
+        cat("output.dir: '", folder.string(), "' holds a run already. Use --resume to go on ",
+            "with it, --force to overwrite it, or another folder with --output.dir."));
+  }
+  remove_run(folder);
+}
+
+OutputFolder::~OutputFolder() {
+  if (metrics_ >= 0) ::close(metrics_);
+  std::error_code ignored;
+  fs::remove(path_ / kLock, ignored);
+  ::close(lock_);
+}
+
+void OutputFolder::open_metrics(std::int64_t step) {
+  const fs::path file = path_ / kMetrics;
+  if (fs::exists(file)) {
+    const std::string text = read_file(file);
+    std::string kept;
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = text.find('\n', begin);
+      if (end == std::string::npos) break;  // a line that was cut off
+      const std::string line = text.substr(begin, end - begin);
+      begin = end + 1;
+      const Json json = Json::parse(line, nullptr, false);
+      if (!json.is_object() || json.value("event", "") == "end") continue;
+      if (json.contains("step") && json["step"].is_number() && json["step"] > step) continue;
+      kept += line + "\n";
+    }
+    write_file_atomically(file, kept);
+  }
+  metrics_ = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (metrics_ < 0) {
+    throw Error(GRAFT_E_IO, cat("cannot write '", file.string(), "': ", std::strerror(errno), "."));
+  }
+}
+
+void OutputFolder::append(const Json& line) {
+  const std::string text = to_text(line) + "\n";
+  if (::write(metrics_, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    throw Error(GRAFT_E_IO, cat("cannot write '", (path_ / kMetrics).string(),
+                                "': ", std::strerror(errno), "."));
+  }
+}
+
+fs::path OutputFolder::save(const Snapshot& snapshot, std::int64_t keep) {
+  const fs::path folder = path_ / "checkpoints";
+  const fs::path target = folder / step_name(snapshot.step);
+  const fs::path temporary = folder / (step_name(snapshot.step) + ".tmp");
+  fs::remove_all(temporary);
+  try {
+    fs::create_directories(temporary);
+    std::vector<HostTensor> tensors;
+    for (std::size_t i = 0; i < snapshot.state.size(); ++i) {
+      HostTensor t;
+      t.name = i == 0 ? std::string("master") : cat("state.", i - 1);
+      t.shape = {static_cast<std::int64_t>(snapshot.state[i].size())};
+      t.bytes = std::as_bytes(std::span(snapshot.state[i]));
+      tensors.push_back(std::move(t));
+    }
+    write_safetensors(temporary / kState, tensors, {});
+    const MappedFile written = MappedFile::open(temporary / kState);
+    const Json manifest = {{"step", snapshot.step},
+                           {"progress", snapshot.progress},
+                           {"files", {{kState, sha256_hex(written.bytes())}}}};
+    write_file_atomically(temporary / kManifest, manifest.dump(2) + "\n");
+    fs::remove_all(target);
+    fs::rename(temporary, target);
+  } catch (const fs::filesystem_error& e) {
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);
+    throw Error(GRAFT_E_IO, cat("cannot write the checkpoint '", target.string(),
+                                "': ", e.code().message(), "."));
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);
+    throw;
+  }
+  sync_folder(folder);
+  const std::vector<fs::path> all = checkpoints(path_);
+  for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < all.size(); ++i) {
+    fs::remove_all(all[i]);
+  }
+  return target;
+}
+
+std::optional<fs::path> OutputFolder::newest_path() const {
+  const std::vector<fs::path> all = checkpoints(path_);
+  return all.empty() ? std::nullopt : std::optional(all.back());
+}
+
+std::optional<Snapshot> OutputFolder::newest(std::vector<fs::path>& skipped) const {
+  const std::vector<fs::path> all = checkpoints(path_);
+  for (auto it = all.rbegin(); it != all.rend(); ++it) {
+    try {
+      const fs::path manifest = *it / kManifest;
+      const Json json = parse_json(read_file(manifest), manifest.string());
+      const MappedFile bytes = MappedFile::open(*it / kState);
+      if (sha256_hex(bytes.bytes()) != json.at("files").at(kState).get<std::string>()) {
+        throw Error(GRAFT_E_INVALID, "its digest is wrong");
+      }
+      const Safetensors file = Safetensors::parse(bytes);
+      Snapshot snapshot;
+      snapshot.step = json.at("step");
+      snapshot.progress = json.at("progress");
+      for (std::size_t i = 0; i < file.names().size(); ++i) {
+        const HostTensor t = file.tensor(i == 0 ? std::string("master") : cat("state.", i - 1));
+        auto& values = snapshot.state.emplace_back(static_cast<std::size_t>(t.elements()));
+        std::memcpy(values.data(), t.bytes.data(), t.bytes.size());
+      }
+      return snapshot;
+    } catch (const std::exception&) {
+      skipped.push_back(*it);
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace graft::core

@@ -1,0 +1,11 @@
+// A run's cost for programs and for people.
+#pragma once
+#include "core/base/json.hpp"
+#include "core/train/trainer.hpp"
+
+namespace graft::core {
+
+Json plan_json(const Cost& cost);
+std::string plan_text(const Cost& cost, std::uint64_t memory_limit, std::int64_t steps);
+
+}  // namespace graft::core

@@ -1,0 +1,317 @@
+#include "core/train/run.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <fstream>
+
+#include "core/adapt/adapter_files.hpp"
+#include "core/base/error.hpp"
+#include "core/base/size.hpp"
+#include "core/plugin/host_config.hpp"
+#include "core/tensor/dtype.hpp"
+#include "core/text/chat_template.hpp"
+#include "core/text/tokenizer.hpp"
+#include "core/train/output_folder.hpp"
+#include "core/train/plan_report.hpp"
+#include "core/train/session_parts.hpp"
+
+namespace graft::core {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// From /proc: when this process started, in seconds before now.
+double seconds_since_process_start() {
+  std::ifstream stat("/proc/self/stat");
+  std::string text((std::istreambuf_iterator<char>(stat)), std::istreambuf_iterator<char>());
+  const std::size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos) return 0;
+  std::istringstream fields(text.substr(name_end + 2));
+  std::string field;
+  for (int i = 3; i <= 22; ++i)
+    fields >> field;  // the 22nd is the start, in clock ticks after boot
+  double up = 0;
+  std::ifstream("/proc/uptime") >> up;
+  return up - std::stod(field) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
+}  // namespace
+
+struct Run::State {
+  RunConfig config;
+  Log log;
+  RunOptions options;
+  HostTable host;
+  HostConfig backend_config;
+  Device device;
+  std::optional<Text> text;
+  std::optional<Batches> train, eval;
+  std::unique_ptr<AdapterSet> adapters;
+  std::unique_ptr<Trainer> trainer;
+  Origin origin;
+  bool started = false;
+  std::int64_t step = 0, tokens = 0;
+  std::optional<double> best_loss;
+  std::int64_t best_step = 0;
+  std::atomic<bool> cancelled{false};
+
+  State(RunConfig c, const Log& l, RunOptions o)
+      : config(std::move(c)), log(l), options(o), host(l), backend_config(config.backend_options) {}
+
+  void start();
+  StepMetrics one_step();
+  void save_adapters(const fs::path& folder);
+  Json progress() const;
+  void restore(const Snapshot& snapshot);
+};
+
+Run::Run(RunConfig config, Registry& registry, const Log& log, RunOptions options)
+    : state_(std::make_unique<State>(std::move(config), log, options)) {
+  State& s = *state_;
+  RunConfig& c = s.config;
+  s.device = Device::open(registry.backend(c.backend), &s.host, &s.backend_config);
+  const std::uint32_t dtype = choose_dtype(c.dtype, s.device);
+  Model model = Model::open(c.model, s.device, dtype);
+  s.text.emplace(Text::open(c.model, c.chat_template, model.config().vocab));
+  s.origin = {c.model.string(), model.checkpoint().fingerprint(), s.text->template_hash()};
+  c.data.threads = std::max(1, static_cast<int>(s.device.info().threads));
+  const Data data = open_data(c.data, s.text->encoder(), log);
+  s.train.emplace(data.train, c.batches);
+  if (data.eval) {
+    BatchOptions once = c.batches;
+    once.steps = 0;
+    once.epochs = 1;
+    once.accumulate = 1;
+    once.shuffle = false;
+    s.eval.emplace(*data.eval, once);
+  }
+  c.trainer.schedule.total = s.train->steps();
+  if (c.warmup_ratio > 0) {
+    c.trainer.schedule.warmup = static_cast<std::int64_t>(
+        std::ceil(c.warmup_ratio * static_cast<double>(s.train->steps())));
+  }
+  s.adapters = std::make_unique<AdapterSet>(decoder_sites(model.config()), c.methods,
+                                            base_tensors(model.config()), log);
+  const Bounds eval_bounds = s.eval ? s.eval->bounds() : Bounds{};
+  s.trainer = std::make_unique<Trainer>(s.device, std::move(model), *s.adapters,
+                                        registry.optimizer(c.optimizer), c.optimizer_options, log,
+                                        c.trainer, s.train->bounds(), eval_bounds);
+}
+
+Run::~Run() = default;
+
+const Cost& Run::cost() const {
+  return state_->trainer->cost();
+}
+const Json& Run::config() const {
+  return state_->config.json;
+}
+std::int64_t Run::steps_done() const {
+  return state_->step;
+}
+void Run::cancel() {
+  state_->cancelled = true;
+}
+void Run::set_timer(const CallTimer& timer) {
+  state_->trainer->set_timer(timer);
+}
+Json Run::plan_json() const {
+  return core::plan_json(cost());
+}
+std::string Run::plan_text() const {
+  return core::plan_text(cost(), state_->config.trainer.memory_limit, state_->train->steps());
+}
+
+void Run::State::start() {
+  if (started) return;
+  trainer->start(std::max(1, static_cast<int>(device.info().threads)));
+  for (std::size_t e = 0; e < config.methods.size(); ++e) {
+    if (config.load[e].empty()) continue;
+    compare_origin(config.load[e], origin, log);
+    const auto values = load_adapter(config.load[e], adapters->parameters(), e);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (!values[i].empty()) trainer->set(i, values[i]);
+    }
+  }
+  trainer->refresh();
+  started = true;
+}
+
+StepMetrics Run::State::one_step() {
+  const Step& span = train->step(step);
+  const StepMetrics m = trainer->step(
+      step + 1, span.supervised, static_cast<std::size_t>(span.last - span.first),
+      [&](std::size_t i) { return train->micro_step(span.first + static_cast<std::int64_t>(i)); });
+  ++step;
+  tokens += m.tokens;
+  return m;
+}
+
+std::optional<StepMetrics> Run::step() {
+  State& s = *state_;
+  s.start();
+  if (s.step >= s.train->steps()) return std::nullopt;
+  return s.one_step();
+}
+
+std::optional<EvalMetrics> Run::evaluate() {
+  State& s = *state_;
+  if (!s.eval) return std::nullopt;
+  s.start();
+  EvalMetrics m;
+  double sum = 0;
+  for (std::int64_t i = 0; i < s.eval->micro_steps(); ++i) {
+    s.trainer->evaluate(s.eval->micro_step(i), sum, m.tokens);
+  }
+  m.loss = sum / static_cast<double>(std::max<std::int64_t>(1, m.tokens));
+  return m;
+}
+
+void Run::save(const fs::path& folder) {
+  state_->start();
+  state_->save_adapters(folder);
+}
+
+void Run::State::save_adapters(const fs::path& folder) {
+  const auto& parameters = adapters->parameters();
+  for (std::size_t e = 0; e < adapters->entries().size(); ++e) {
+    std::vector<StoredTensor> tensors;
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const Parameter& p = parameters[i];
+      if (p.entry != e || (p.flags & GRAFT_PARAM_NOSAVE) != 0) continue;
+      tensors.push_back({p.name, p.dims, trainer->get(i)});
+    }
+    const MethodEntry& entry = adapters->entries()[e];
+    const fs::path target = adapters->entries().size() == 1 ? folder : folder / entry.name;
+    save_adapter(target, entry, tensors, origin);
+  }
+}
+
+Json Run::State::progress() const {
+  Json json = {{"tokens", tokens}, {"config", config.json}};
+  if (best_loss) {
+    json["best_loss"] = *best_loss;
+    json["best_step"] = best_step;
+  }
+  return json;
+}
+
+void Run::State::restore(const Snapshot& snapshot) {
+  require_same_run(snapshot.progress.at("config"), config.json);
+  trainer->set_state(snapshot.state);
+  step = snapshot.step;
+  tokens = snapshot.progress.at("tokens");
+  if (snapshot.progress.contains("best_loss")) {
+    best_loss = snapshot.progress["best_loss"].get<double>();
+    best_step = snapshot.progress["best_step"];
+  }
+}
+
+bool Run::run(const EventSink& sink) {
+  State& s = *state_;
+  const RunConfig& c = s.config;
+  OutputFolder folder(c.output, s.options.resume, s.options.force);
+  s.start();
+  std::vector<fs::path> skipped;
+  const auto say = [&](const std::string& text) { sink({{"event", "note"}, {"text", text}}); };
+  bool resumed = false;
+  if (s.options.resume) {
+    const std::optional<Snapshot> snapshot = folder.newest(skipped);
+    for (const fs::path& p : skipped) say(cat("passed over the broken checkpoint ", p.string()));
+    if (!snapshot) {
+      throw Error(GRAFT_E_NOT_FOUND, cat("--resume: '", c.output.string(),
+                                         "' holds no whole checkpoint. Start without --resume."));
+    }
+    s.restore(*snapshot);
+    resumed = true;
+    say(cat("resumed from step ", s.step, " in ", folder.newest_path()->string()));
+  }
+  write_file_atomically(folder.path() / "run.json", c.json.dump(2) + "\n");
+  write_file_atomically(folder.path() / "plan.txt", plan_text());
+  folder.open_metrics(s.step);
+  const auto emit = [&](const Json& line) {
+    folder.append(line);
+    sink(line);
+  };
+  const Clock::time_point begin = Clock::now();
+  emit({{"event", "start"},
+        {"seconds_since_process_start", seconds_since_process_start()},
+        {"plan_bytes", cost().total()},
+        {"steps", s.train->steps()}});
+  const auto checkpoint = [&] {
+    const fs::path path = folder.save({s.step, s.progress(), s.trainer->state()}, c.keep);
+    sink({{"event", "checkpoint"}, {"step", s.step}, {"path", path.string()}});
+  };
+  std::int64_t evaluated = -1;
+  const auto evaluate_now = [&] {
+    if (!s.eval || evaluated == s.step) return;
+    evaluated = s.step;
+    const EvalMetrics m = *evaluate();
+    emit({{"step", s.step}, {"eval_loss", m.loss}, {"eval_tokens", m.tokens}});
+    if (c.best && s.step > 0 && (!s.best_loss || m.loss < *s.best_loss)) {
+      s.best_loss = m.loss;
+      s.best_step = s.step;
+      s.save_adapters(folder.path());
+    }
+  };
+  const auto finish = [&](bool done) {
+    if (!c.best || !s.best_loss) s.save_adapters(folder.path());
+    checkpoint();
+    if (done && c.best && s.best_loss) {
+      say(cat("the adapter is that of step ", s.best_step, ", with the lowest eval loss"));
+    }
+    emit({{"event", "end"},
+          {"steps", s.step},
+          {"tokens", s.tokens},
+          {"seconds", seconds_since(begin)},
+          {"peak_resident_bytes", peak_resident_bytes()},
+          {"recordings", s.trainer->recordings()}});
+  };
+  if (!resumed) evaluate_now();
+  while (s.step < s.train->steps()) {
+    const Clock::time_point start = Clock::now();
+    StepMetrics m;
+    try {
+      m = s.one_step();
+      if (c.stop_loss > 0 && m.loss > c.stop_loss) {
+        throw Error(GRAFT_E_DIVERGED, cat("the loss of step ", s.step, " is ", m.loss,
+                                          ", above train.stop_loss ", c.stop_loss, "."));
+      }
+    } catch (const Error& e) {
+      if (e.status() != GRAFT_E_DIVERGED) throw;
+      const auto last = folder.newest_path();
+      throw Error(GRAFT_E_DIVERGED,
+                  cat("training stopped: ", e.what(),
+                      last ? " The last good checkpoint is '" + last->string() + "'."
+                           : " There is no checkpoint yet (output.save_every).",
+                      " A lower optimizer.lr or a train.clip may help."));
+    }
+    const double seconds = seconds_since(start);
+    emit({{"step", s.step},
+          {"loss", m.loss},
+          {"grad_norm", m.grad_norm},
+          {"lr", m.lr},
+          {"tokens", m.tokens},
+          {"tokens_per_s", static_cast<double>(m.tokens) / seconds},
+          {"seconds", seconds}});
+    const bool last = s.step == s.train->steps();
+    if (c.eval_every > 0 && s.step % c.eval_every == 0) evaluate_now();
+    if (s.cancelled && !last) {
+      finish(false);
+      return false;
+    }
+    if (c.save_every > 0 && s.step % c.save_every == 0 && !last) checkpoint();
+  }
+  evaluate_now();
+  finish(true);
+  return true;
+}
+
+}  // namespace graft::core

@@ -1,0 +1,106 @@
+#include "core/train/session_parts.hpp"
+
+#include "core/base/error.hpp"
+#include "core/model/decoder.hpp"
+#include "core/tensor/dtype.hpp"
+
+namespace graft::core {
+
+std::uint32_t choose_dtype(const std::string& name, const Device& device) {
+  if (name == "auto" || name.empty()) return device.info().auto_dtype;
+  const std::uint32_t dtype = parse_dtype(name, "model.dtype");
+  const bool able = dtype == GRAFT_F32 || (dtype == GRAFT_BF16 && device.has(GRAFT_CAP_BF16)) ||
+                    (dtype == GRAFT_F64 && device.has(GRAFT_CAP_F64));
+  if (!able) {
+    throw Error(GRAFT_E_INVALID,
+                cat("model.dtype: backend '", device.name(), "' (", device.info().name,
+                    ") does not compute in ", name, ". Use \"auto\" or \"f32\"."));
+  }
+  return dtype;
+}
+
+std::vector<BaseTensor> base_tensors(const DecoderConfig& config) {
+  std::vector<BaseTensor> tensors;
+  for (const TensorNeed& need : decoder_tensors(config)) tensors.push_back({need.name, need.shape});
+  // A tied head can be trained by itself: it then stops being the embedding.
+  if (config.tied_head) tensors.push_back({"lm_head.weight", {config.vocab, config.hidden}});
+  return tensors;
+}
+
+Text Text::open(const fs::path& model, const fs::path& chat_template, std::int64_t vocab) {
+  Text t;
+  t.model_ = model;
+  t.vocab_ = vocab;
+  try {
+    t.tokenizer_ = Tokenizer::load(model);
+  } catch (const Error& e) {
+    if (e.status() != GRAFT_E_NOT_FOUND) throw;
+  }
+  if (t.tokenizer_ && t.tokenizer_->size() > vocab) {
+    throw Error(GRAFT_E_INVALID, cat("model '", model.string(), "': the tokenizer has ",
+                                     t.tokenizer_->size(), " tokens, but the model has rows for ",
+                                     vocab, ". They do not belong together."));
+  }
+  t.template_ = ChatTemplate::load(chat_template.empty() ? model : chat_template);
+  return t;
+}
+
+const Tokenizer& Text::tokenizer() const {
+  if (!tokenizer_) {
+    throw Error(GRAFT_E_NOT_FOUND, cat("model '", model_.string(), "' has no tokenizer (",
+                                       "tokenizer.json), so text cannot be turned into tokens. ",
+                                       "Give \"input_ids\" instead."));
+  }
+  return *tokenizer_;
+}
+
+const ChatTemplate& Text::chat_template() const {
+  if (!template_) {
+    throw Error(GRAFT_E_NOT_FOUND, cat("model '", model_.string(), "' has no chat template. Give ",
+                                       "one with model.template, or prompts instead of messages."));
+  }
+  return *template_;
+}
+
+Encoder Text::encoder() const {
+  Encoder e;
+  e.vocabulary = vocab_;
+  e.encode = [self = *this](std::string_view text, bool special) {
+    return self.tokenizer().encode(text, special);
+  };
+  if (template_) {
+    e.render = [self = *this](const Json& variables) {
+      return self.chat_template().render(variables);
+    };
+  }
+  e.is_special = [self = *this](std::int32_t id) {
+    return self.tokenizer_ && self.tokenizer_->is_special(id);
+  };
+  if (tokenizer_) e.eos = tokenizer_->eos();
+  return e;
+}
+
+void require_same_run(const Json& before, const Json& now) {
+  for (auto it = now.begin(); it != now.end(); ++it) {
+    if (it.key() == "output" || it.key() == "$schema") continue;
+    const auto old = before.find(it.key());
+    if (old != before.end() && *old == it.value()) continue;
+    std::string where = it.key(), was = "nothing", is = it.value().dump();
+    if (old != before.end() && old->is_object() && it.value().is_object()) {
+      for (auto inner = it.value().begin(); inner != it.value().end(); ++inner) {
+        if (old->contains(inner.key()) && old->at(inner.key()) == inner.value()) continue;
+        where += "/" + inner.key();
+        was = old->contains(inner.key()) ? old->at(inner.key()).dump() : "nothing";
+        is = inner.value().dump();
+        break;
+      }
+    } else if (old != before.end()) {
+      was = old->dump();
+    }
+    throw Error(GRAFT_E_INVALID,
+                cat("--resume: /", where, " was ", was, " when the run began and is ", is,
+                    " now. Resume with the same run.json, or start anew."));
+  }
+}
+
+}  // namespace graft::core
