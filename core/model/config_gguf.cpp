@@ -2,6 +2,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <numbers>
 
 #include "core/model/config.hpp"
 #include "core/tensor/expand.hpp"
@@ -97,27 +98,41 @@ Json rope_parameters(const Metadata& meta) {
   return result;
 }
 
-// The llama3 settings of which `factors` are the quotients; nothing where none of the settings in
-// use gives them. All published models have 1, 4 and 8192.
+// The llama3 settings of which `factors` are the quotients; nothing where there are none.
+//
+//   1 / factors_i = (1 - t_i) / factor + t_i,   t_i = (length / wavelength_i - low) / (high - low)
+//
+// between the ends, where t is linear in 1 / wavelength. Two such points give the line; length, low
+// and high have a common scale that is free, so low is 1, as in all published models.
 std::optional<Json> llama3_parameters(double theta, const std::vector<float>& factors,
                                       std::int64_t max_positions) {
-  const double factor = Metadata::decimal(*std::max_element(factors.begin(), factors.end()));
   const auto dim = static_cast<std::int64_t>(2 * factors.size());
-  const Json plain = {{"rope_theta", theta}};
-  const Rope unscaled = rope_from_parameters(plain, dim, max_positions, "");
-  for (const std::int64_t length : {std::int64_t{8192}, max_positions}) {
-    const Json guess = {{"rope_theta", theta},     {"rope_type", "llama3"},
-                        {"factor", factor},        {"low_freq_factor", 1.0},
-                        {"high_freq_factor", 4.0}, {"original_max_position_embeddings", length}};
-    const Rope scaled = rope_from_parameters(guess, dim, max_positions, "");
-    bool agrees = true;
-    for (std::size_t i = 0; i < factors.size(); ++i) {
-      agrees =
-          agrees && std::abs(unscaled.inv_freq[i] / scaled.inv_freq[i] / factors[i] - 1) < 1e-5;
-    }
-    if (agrees) return guess;
+  const double factor = Metadata::decimal(*std::max_element(factors.begin(), factors.end()));
+  const Rope plain = rope_from_parameters({{"rope_theta", theta}}, dim, max_positions, "");
+  std::vector<std::pair<double, double>> points;  // 1 / wavelength, t
+  for (std::size_t i = 0; i < factors.size(); ++i) {
+    const double t = (1.0 / factors[i] - 1 / factor) / (1 - 1 / factor);
+    const double per_wave = plain.inv_freq[i] / (2 * std::numbers::pi);
+    if (t > 1e-4 && t < 1 - 1e-4) points.emplace_back(per_wave, t);
   }
-  return std::nullopt;
+  if (points.size() < 2) return std::nullopt;
+  const auto [x0, t0] = points.front();
+  const auto [x1, t1] = points.back();
+  const double slope = (t1 - t0) / (x1 - x0), start = t0 - slope * x0;
+  const double high = 1 - 1 / start, length = std::round(slope * (high - 1));
+  if (!(high > 1) || !(length >= 1) || length > 1e9) return std::nullopt;
+  const Json found = {{"rope_theta", theta},
+                      {"rope_type", "llama3"},
+                      {"factor", factor},
+                      {"low_freq_factor", 1.0},
+                      {"high_freq_factor", std::round(high * 1000) / 1000},
+                      {"original_max_position_embeddings", static_cast<std::int64_t>(length)}};
+  const Rope scaled = rope_from_parameters(found, dim, max_positions, "");
+  for (std::size_t i = 0; i < factors.size(); ++i) {
+    const float quotient = plain.inv_freq[i] / scaled.inv_freq[i];
+    if (std::abs(quotient / factors[i] - 1) > 1e-5) return std::nullopt;
+  }
+  return found;
 }
 
 // Applies the tensor "rope_freqs.weight", as which llama3 scaling is stored. Returns the settings.

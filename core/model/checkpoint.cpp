@@ -1,0 +1,258 @@
+#include "core/model/checkpoint.hpp"
+
+#include <algorithm>
+
+#include "core/base/digest.hpp"
+#include "core/base/nearest.hpp"
+#include "core/model/decoder.hpp"
+
+namespace graft::core {
+namespace {
+
+constexpr std::uint64_t max_config = 1 << 24, max_index = 1 << 28;
+
+bool starts_with(std::string_view text, std::string_view start) {
+  return text.substr(0, start.size()) == start;
+}
+bool ends_with(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+// Why `folder` is no model folder, as far as its files tell.
+[[noreturn]] void not_a_model(const fs::path& folder, std::string_view missing) {
+  std::string gguf, hint =
+                        "Give a folder that has config.json and model.safetensors, or a .gguf "
+                        "file.";
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() == ".gguf") gguf = entry.path().filename().string();
+  }
+  if (fs::exists(folder / "adapter_config.json")) {
+    hint = "It holds an adapter: name its base model here and the folder as the adapter.";
+  } else if (!gguf.empty()) {
+    hint = cat("It holds a GGUF file: give '", (folder / gguf).string(), "' itself.");
+  } else if (fs::exists(folder / "pytorch_model.bin") ||
+             fs::exists(folder / "pytorch_model.bin.index.json")) {
+    hint = "It holds pytorch_model.bin, which is not read: save the model again as safetensors.";
+  }
+  throw Error(GRAFT_E_NOT_FOUND, cat("model '", folder.string(), "' has no ", missing, ". ", hint));
+}
+
+Json read_json(const fs::path& path, std::uint64_t limit) {
+  return parse_json(read_file(path, limit), path.string());
+}
+
+// The shard files by name, out of the index. A name must be that of a file beside the index.
+std::vector<std::pair<std::string, std::string>> weight_map(const fs::path& path) {
+  const Json index = read_json(path, max_index);
+  const auto found = index.is_object() ? index.find("weight_map") : index.end();
+  if (found == index.end() || !found->is_object()) {
+    throw Error(GRAFT_E_INVALID,
+                cat("'", path.string(), "': \"weight_map\" is missing or no object."));
+  }
+  std::vector<std::pair<std::string, std::string>> result;
+  for (const auto& [name, file] : found->items()) {
+    if (!file.is_string()) {
+      throw Error(GRAFT_E_INVALID,
+                  cat("'", path.string(), "': the file of '", name, "' is no text."));
+    }
+    result.emplace_back(name, file.get<std::string>());
+    const std::string& text = result.back().second;
+    if (text.empty() || text == "." || text == ".." || text.find('/') != std::string::npos ||
+        text.find('\\') != std::string::npos || text.find('\0') != std::string::npos) {
+      throw Error(GRAFT_E_INVALID, cat("'", path.string(), "': '", text, "', the file of '", name,
+                                       "', must be a plain file name."));
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string hf_name_of_gguf(std::string_view name) {
+  struct Pair {
+    std::string_view gguf, hf;
+  };
+  static constexpr Pair whole[] = {
+      {"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}};
+  static constexpr Pair in_layer[] = {
+      {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
+      {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
+      {"attn_output", "self_attn.o_proj"}, {"attn_q_norm", "self_attn.q_norm"},
+      {"attn_k_norm", "self_attn.k_norm"}, {"ffn_norm", "post_attention_layernorm"},
+      {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
+      {"ffn_down", "mlp.down_proj"}};
+  const std::size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return "";
+  const std::string_view suffix = name.substr(dot);
+  if (suffix != ".weight" && suffix != ".bias") return "";
+  std::string_view module = name.substr(0, dot);
+  for (const Pair& pair : whole) {
+    if (module == pair.gguf) return cat(pair.hf, suffix);
+  }
+  if (!starts_with(module, "blk.")) return "";
+  module.remove_prefix(4);
+  const std::size_t end = module.find('.');
+  const std::string_view layer = module.substr(0, end);
+  if (end == std::string_view::npos || layer.empty() || layer.size() > 6 ||
+      (layer.size() > 1 && layer[0] == '0') ||
+      layer.find_first_not_of("0123456789") != std::string_view::npos) {
+    return "";
+  }
+  for (const Pair& pair : in_layer) {
+    if (module.substr(end + 1) == pair.gguf) {
+      return cat("model.layers.", layer, ".", pair.hf, suffix);
+    }
+  }
+  return "";
+}
+
+Checkpoint Checkpoint::open(const fs::path& path) {
+  Checkpoint result;
+  result.path_ = path;
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) {
+    throw Error(GRAFT_E_NOT_FOUND, cat("model '", path.string(),
+                                       "' does not exist. Give a model "
+                                       "folder or a .gguf file."));
+  }
+  if (fs::is_directory(status)) {
+    result.open_folder();
+  } else if (ends_with(path.filename().string(), ".safetensors")) {
+    throw Error(GRAFT_E_INVALID, cat("model '", path.string(),
+                                     "' is a file of weights alone: give "
+                                     "the folder that has it and its config.json."));
+  } else {
+    result.open_gguf();
+  }
+  result.check_tensors();
+  return result;
+}
+
+void Checkpoint::open_folder() {
+  const fs::path config = path_ / "config.json", generation = path_ / "generation_config.json";
+  if (!fs::exists(config)) not_a_model(path_, "config.json");
+  config_ = config_from_hf(
+      read_json(config, max_config),
+      fs::exists(generation) ? read_json(generation, max_config) : Json::object(), config.string());
+
+  const fs::path single = path_ / "model.safetensors";
+  const fs::path index = path_ / "model.safetensors.index.json";
+  if (fs::exists(single)) {
+    shards_.push_back(Safetensors::open(single));
+    for (const std::string& name : shards_[0].names()) add(name, 0);
+    return;
+  }
+  if (!fs::exists(index)) not_a_model(path_, "model.safetensors");
+  std::map<std::string, std::size_t> files;
+  for (const auto& [name, file] : weight_map(index)) {
+    const auto [found, fresh] = files.emplace(file, shards_.size());
+    if (fresh) shards_.push_back(Safetensors::open(path_ / file));
+    if (!shards_[found->second].has(name)) {
+      throw Error(GRAFT_E_INVALID, cat("'", index.string(), "' says that tensor '", name,
+                                       "' is in '", file, "', which does not have it."));
+    }
+    add(name, found->second);
+  }
+}
+
+void Checkpoint::open_gguf() {
+  gguf_ = std::make_shared<const Gguf>(Gguf::open(path_));
+  if (gguf_->integer("split.count", 1) > 1) {
+    throw Error(GRAFT_UNSUPPORTED, cat("model '", path_.string(),
+                                       "' is one of several parts of a "
+                                       "split GGUF; merge them into one file first."));
+  }
+  if (gguf_->text("general.type", "model") != "model") {
+    throw Error(GRAFT_E_INVALID, cat("GGUF file '", path_.string(),
+                                     "' holds no model but: ", gguf_->text("general.type"), "."));
+  }
+  config_ = config_from_gguf(*gguf_);
+  for (const Gguf::Tensor& info : gguf_->tensors()) {
+    const std::string name = hf_name_of_gguf(info.name);
+    if (!name.empty()) places_[name] = {0, info.name};
+  }
+}
+
+void Checkpoint::add(const std::string& stored, std::size_t file) {
+  // A checkpoint of the model without its head has no prefix.
+  const bool bare = starts_with(stored, "embed_tokens.") || starts_with(stored, "layers.") ||
+                    starts_with(stored, "norm.");
+  const std::string name = bare ? "model." + stored : stored;
+  if (ends_with(name, ".rotary_emb.inv_freq")) return;
+  if (config_.tied_head && name == "lm_head.weight") return;
+  if (!places_.emplace(name, Place{file, stored}).second) {
+    throw Error(GRAFT_E_INVALID, cat("model '", path_.string(), "': tensor '", name,
+                                     "' is there twice, with and without \"model.\"."));
+  }
+}
+
+std::vector<std::string> Checkpoint::names() const {
+  std::vector<std::string> result;
+  for (const auto& [name, place] : places_) result.push_back(name);
+  return result;
+}
+
+HostTensor Checkpoint::tensor(std::string_view name) const {
+  const auto found = places_.find(name);
+  if (found == places_.end()) {
+    std::string near;
+    for (const std::string& other : nearest(name, names(), 3)) {
+      near += cat(near.empty() ? "" : ", ", other);
+    }
+    throw Error(GRAFT_E_NOT_FOUND, cat("model '", path_.string(), "' has no tensor '", name,
+                                       "'. Nearest: ", near, "."));
+  }
+  const Place& place = found->second;
+  HostTensor result =
+      is_gguf() ? gguf_->tensor(place.name) : shards_[place.file].tensor(place.name);
+  result.name = name;
+  // The converter reorders the rows of q and k for this architecture alone.
+  if (is_gguf() && gguf_->text("general.architecture") == "llama") {
+    if (name.find(".self_attn.q_proj.") != std::string_view::npos) {
+      result.interleaved_heads = config_.heads;
+    } else if (name.find(".self_attn.k_proj.") != std::string_view::npos) {
+      result.interleaved_heads = config_.kv_heads;
+    }
+  }
+  return result;
+}
+
+void Checkpoint::check_tensors() const {
+  const char* source = is_gguf() ? "the metadata" : "config.json";
+  for (const TensorNeed& need : decoder_tensors(config_)) {
+    const HostTensor found = tensor(need.name);
+    const std::string who =
+        cat("model '", path_.string(), "': tensor '", need.name, "' in '",
+            (is_gguf() ? path_ : shards_[places_.find(need.name)->second.file].path())
+                .filename()
+                .string(),
+            "' is ");
+    if (found.shape != need.shape) {
+      throw Error(GRAFT_E_INVALID, cat(who, shape_text(found.shape), ", but ", source, " needs ",
+                                       shape_text(need.shape), "."));
+    }
+    if (found.dtype != GRAFT_F32 && found.dtype != GRAFT_F16 && found.dtype != GRAFT_BF16 &&
+        found.dtype != GRAFT_F64 && found.dtype != GRAFT_QUANT) {
+      throw Error(GRAFT_E_INVALID, cat(who, "of integers; weights must be f32, f16 or bf16."));
+    }
+  }
+}
+
+std::string Checkpoint::fingerprint() const {
+  constexpr std::size_t sample = 64;
+  Sha256 digest;
+  for (const auto& [name, place] : places_) {
+    const HostTensor found = tensor(name);
+    digest.add(
+        cat(name, " ", found.dtype, " ", found.block_format, " ", shape_text(found.shape), "\n"));
+    const std::size_t size = found.bytes.size(), part = std::min(size, sample);
+    for (const std::size_t at : {std::size_t{0}, (size - part) / 2, size - part}) {
+      digest.add(found.bytes.subspan(at, part));
+    }
+  }
+  return digest.hex();
+}
+
+}  // namespace graft::core
