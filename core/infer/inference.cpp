@@ -1,0 +1,297 @@
+#include "core/infer/inference.hpp"
+
+#include <algorithm>
+
+#include "core/adapt/adapter_files.hpp"
+#include "core/base/error.hpp"
+#include "core/base/schema.hpp"
+#include "core/infer/engine.hpp"
+#include "core/plugin/host_config.hpp"
+#include "core/tensor/dtype.hpp"
+#include "core/train/run_config.hpp"
+
+namespace graft::core {
+
+struct Inference::State {
+  HostTable host;
+  HostConfig backend_config;
+  Text text;
+  std::unique_ptr<InferenceEngine> engine;
+  Json adapters = Json::array();
+
+  State(const Log& log, Json backend, Text t)
+      : host(log), backend_config(std::move(backend)), text(std::move(t)) {}
+};
+
+namespace {
+
+const Json& request_schema() {
+  static const Json schema = parse_json(R"json({
+    "type": "object", "additionalProperties": false,
+    "properties": {
+      "prompt": {"type": "string"},
+      "messages": {"type": "array", "items": {"type": "object"}},
+      "tools": {"type": "array"},
+      "system": {"type": "string"},
+      "input_ids": {"type": "array", "items": {"type": "integer"}},
+      "adapter": {"type": "string"},
+      "chat": {"type": "boolean", "default": false},
+      "max_new_tokens": {"type": "integer", "minimum": 0, "default": 128},
+      "greedy": {"type": "boolean", "default": false},
+      "temperature": {"type": "number", "default": 1},
+      "top_k": {"type": "integer", "default": 0},
+      "top_p": {"type": "number", "default": 1},
+      "min_p": {"type": "number", "default": 0},
+      "repetition_penalty": {"type": "number", "default": 1},
+      "seed": {"type": "integer", "minimum": 0, "default": 0},
+      "stop": {"type": "array", "items": {"type": "string", "minLength": 1}, "default": []},
+      "ignore_eos": {"type": "boolean", "default": false}
+    }})json",
+                                        "the schema of a generate request");
+  return schema;
+}
+
+std::vector<std::int32_t> prompt_ids(const Json& request, const Text& text) {
+  if (request.contains("input_ids")) return request["input_ids"].get<std::vector<std::int32_t>>();
+  const bool chat = request["chat"].get<bool>() || request.contains("messages");
+  if (!chat) {
+    if (!request.contains("prompt")) {
+      throw Error(GRAFT_E_INVALID,
+                  "a generate request needs \"prompt\", \"messages\" or \"input_ids\".");
+    }
+    return text.tokenizer().ids(request["prompt"].get<std::string>(), true);
+  }
+  Json messages = Json::array();
+  if (request.contains("system")) {
+    messages.push_back({{"role", "system"}, {"content", request["system"]}});
+  }
+  if (request.contains("messages")) {
+    for (const Json& m : request["messages"]) messages.push_back(m);
+  } else {
+    messages.push_back({{"role", "user"}, {"content", request.value("prompt", "")}});
+  }
+  Json variables = {{"messages", messages}, {"add_generation_prompt", true}};
+  if (request.contains("tools")) variables["tools"] = request["tools"];
+  return text.tokenizer().ids(text.chat_template().render(variables), false);
+}
+
+/// How many bytes at the end of `s` are the beginning of a character that is not complete yet.
+std::size_t incomplete_tail(const std::string& s) {
+  for (std::size_t back = 1; back <= 3 && back <= s.size(); ++back) {
+    const auto c = static_cast<unsigned char>(s[s.size() - back]);
+    if ((c & 0xC0) == 0x80) continue;
+    const std::size_t length = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : c >= 0xC0 ? 2 : 1;
+    return length > back ? back : 0;
+  }
+  return 0;
+}
+
+/// Hands text on as soon as it is whole: no half characters, no beginnings of stop texts.
+class Stream {
+ public:
+  Stream(const std::vector<std::string>& stop, const TextSink& sink) : stop_(stop), sink_(sink) {}
+
+  /// False when a stop text is complete or the sink wants no more.
+  bool push(const std::string& bytes) {
+    text_ += bytes;
+    std::size_t end = std::string::npos;
+    for (const std::string& s : stop_) end = std::min(end, text_.find(s, searched(s)));
+    if (end != std::string::npos) {
+      text_.resize(end);
+      stopped_ = true;
+      send(text_.size());
+      return false;
+    }
+    std::size_t safe = text_.size() - incomplete_tail(text_);
+    for (const std::string& s : stop_) safe = std::min(safe, text_.size() - possible_start(s));
+    return send(safe);
+  }
+  void finish() { send(text_.size()); }
+  bool stopped() const { return stopped_; }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::size_t searched(const std::string& s) const {
+    return sent_ > s.size() ? sent_ - s.size() : 0;
+  }
+  std::size_t possible_start(const std::string& s) const {
+    for (std::size_t n = std::min(s.size() - 1, text_.size()); n > 0; --n) {
+      if (text_.compare(text_.size() - n, n, s, 0, n) == 0) return n;
+    }
+    return 0;
+  }
+  bool send(std::size_t to) {
+    if (to <= sent_) return true;
+    const std::string_view piece = std::string_view(text_).substr(sent_, to - sent_);
+    sent_ = to;
+    return !sink_ || sink_(piece);
+  }
+
+  const std::vector<std::string>& stop_;
+  const TextSink& sink_;
+  std::string text_;
+  std::size_t sent_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace
+
+Inference::Inference(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Inference::~Inference() = default;
+const Text& Inference::text() const {
+  return state_->text;
+}
+
+std::unique_ptr<Inference> Inference::open(const fs::path& path, const InferenceOptions& options,
+                                           Registry& registry, const Log& log) {
+  const graft_backend_api& api =
+      options.backend.empty() ? registry.default_backend() : registry.backend(options.backend);
+  const Json backend = validate({{"type", api.name}, {"threads", options.threads}},
+                                parse_json(api.config_schema, api.name), cat("backend ", api.name));
+  auto state = std::make_unique<State>(log, backend, Text{});
+  const Device device = Device::open(api, &state->host, &state->backend_config);
+  const Model model = Model::open(path, device, choose_dtype(options.dtype, device));
+  state->text = Text::open(path, {}, model.config().vocab);
+  const Origin origin = {path.string(), model.checkpoint().fingerprint(),
+                         state->text.template_hash()};
+  std::vector<MethodEntry> entries;
+  std::vector<double> strengths;
+  for (const AdapterChoice& a : options.adapters) {
+    entries.push_back(loaded_entry(a.folder, registry));
+    strengths.push_back(a.strength);
+    compare_origin(a.folder, origin, log);
+    state->adapters.push_back({{"path", a.folder.string()}, {"strength", a.strength}});
+  }
+  auto adapters = std::make_unique<AdapterSet>(decoder_sites(model.config()), std::move(entries),
+                                               base_tensors(model.config()), log);
+  std::vector<std::vector<float>> values(adapters->parameters().size());
+  for (std::size_t e = 0; e < options.adapters.size(); ++e) {
+    auto loaded = load_adapter(options.adapters[e].folder, adapters->parameters(), e);
+    for (std::size_t i = 0; i < loaded.size(); ++i) {
+      if (!loaded[i].empty()) values[i] = std::move(loaded[i]);
+    }
+  }
+  state->engine =
+      std::make_unique<InferenceEngine>(device, model, std::move(adapters), values, strengths);
+  return std::unique_ptr<Inference>(new Inference(std::move(state)));
+}
+
+Json Inference::info() const {
+  const Model& model = state_->engine->model();
+  const DecoderConfig& c = model.config();
+  std::int64_t parameters = 0;
+  for (const TensorNeed& need : decoder_tensors(c)) {
+    std::int64_t n = 1;
+    for (const std::int64_t d : need.shape) n *= d;
+    parameters += n;
+  }
+  const Device& device = state_->engine->device();
+  return {{"family", c.family},
+          {"parameters", parameters},
+          {"layers", c.layers},
+          {"hidden", c.hidden},
+          {"vocab", c.vocab},
+          {"context", c.max_positions},
+          {"dtype", dtype_name(model.dtype())},
+          {"backend", device.name()},
+          {"device", device.info().name},
+          {"threads", device.info().threads},
+          {"adapters", state_->adapters}};
+}
+
+Json Inference::score(const Json& request, std::int64_t top) {
+  State& s = *state_;
+  const Encoder encoder = s.text.encoder();
+  LineReading reading;
+  reading.add_eos = false;
+  reading.format = detect_format(request, {}, "input");
+  const Example example = encode_line(request, reading, encoder, "input");
+  if (example.ids.empty()) {
+    throw Error(GRAFT_E_INVALID, "input: the text has no tokens, so there is nothing to score.");
+  }
+  const Scored scored = s.engine->score(example.ids, top > 0);
+  Json logprobs = Json::array({nullptr});
+  double sum = 0;
+  std::int64_t n = 0;
+  for (std::size_t i = 1; i < example.ids.size(); ++i) {
+    const double logprob = static_cast<double>(scored.logprobs[i - 1]);
+    logprobs.push_back(logprob);
+    if (example.labels[i] == kNoLabel) continue;
+    sum -= logprob;
+    ++n;
+  }
+  Json line = {{"input_ids", example.ids}, {"logprobs", logprobs}};
+  line["loss"] = n > 0 ? Json(sum / static_cast<double>(n)) : Json(nullptr);
+  if (top > 0) {
+    Json next = Json::array();
+    for (const auto& [id, logprob] : most_likely(scored.last_logits, top)) {
+      next.push_back({id, static_cast<double>(logprob)});
+    }
+    line["next_top"] = next;
+  }
+  return line;
+}
+
+Json Inference::generate(const Json& raw, const TextSink& sink) {
+  State& s = *state_;
+  const Json request = validate(raw, request_schema(), "generate request");
+  if (request.contains("adapter")) {
+    throw Error(GRAFT_E_INVALID,
+                "generate request: \"adapter\" per request is not supported yet; give --adapter.");
+  }
+  GenerateRequest g;
+  g.input_ids = prompt_ids(request, s.text);
+  g.max_new_tokens = request["max_new_tokens"];
+  g.sampling = {request["greedy"],
+                request["temperature"],
+                request["top_p"],
+                request["min_p"],
+                request["repetition_penalty"],
+                request["top_k"],
+                request["seed"].get<std::uint64_t>()};
+  check_sampling(g.sampling);
+  g.stop = request["stop"].get<std::vector<std::string>>();
+  g.ignore_eos = request["ignore_eos"];
+  const DecoderConfig& config = s.engine->model().config();
+  if (g.input_ids.empty()) {
+    throw Error(GRAFT_E_INVALID, "generate request: the prompt has no tokens.");
+  }
+  for (const std::int32_t id : g.input_ids) {
+    if (id < 0 || id >= config.vocab) {
+      throw Error(GRAFT_E_INVALID, cat("generate request: token id ", id, " is outside of 0 to ",
+                                       config.vocab - 1, "."));
+    }
+  }
+  std::vector<std::int32_t> ends = config.eos;
+  if (s.text.has_tokenizer() && s.text.tokenizer().eos()) {
+    ends.push_back(*s.text.tokenizer().eos());
+  }
+  std::vector<std::int32_t> seen = g.input_ids, output;
+  Stream stream(g.stop, sink);
+  std::string stop = "length";
+  if (g.max_new_tokens > 0) {
+    s.engine->begin(static_cast<std::int64_t>(g.input_ids.size()) + g.max_new_tokens);
+    std::vector<float> logits = s.engine->feed(g.input_ids);
+    for (std::int64_t i = 0; i < g.max_new_tokens; ++i) {
+      const std::int32_t id = choose_token(logits, g.sampling, seen, static_cast<std::uint64_t>(i));
+      output.push_back(id);
+      seen.push_back(id);
+      if (!g.ignore_eos && std::find(ends.begin(), ends.end(), id) != ends.end()) {
+        stop = "eos";
+        break;
+      }
+      const bool plain = s.text.has_tokenizer() && id < s.text.tokenizer().size() &&
+                         !s.text.tokenizer().is_special(id);
+      if (plain && !stream.push(s.text.tokenizer().bytes_of(id))) {
+        stop = stream.stopped() ? "stop" : "callback";
+        break;
+      }
+      if (i + 1 < g.max_new_tokens) logits = s.engine->feed({id});
+    }
+  }
+  if (stop != "stop") stream.finish();
+  return {
+      {"input_ids", g.input_ids}, {"output_ids", output}, {"text", stream.text()}, {"stop", stop}};
+}
+
+}  // namespace graft::core

@@ -1,0 +1,62 @@
+// A base model with adapters, for scoring and generating.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/json.hpp"
+#include "core/base/log.hpp"
+#include "core/infer/sampling.hpp"
+#include "core/plugin/registry.hpp"
+#include "core/train/session_parts.hpp"
+
+namespace graft::core {
+
+struct AdapterChoice {
+  fs::path folder;
+  double strength = 1;
+};
+
+struct InferenceOptions {
+  std::string backend;  ///< empty: the default
+  std::string dtype = "auto";
+  std::int64_t threads = 0;
+  std::vector<AdapterChoice> adapters;  ///< active together, outermost last
+};
+
+/// What generate() is asked for.
+struct GenerateRequest {
+  std::vector<std::int32_t> input_ids;
+  std::int64_t max_new_tokens = 128;
+  Sampling sampling;
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+};
+
+/// Gets each piece of text as it comes; false stops.
+using TextSink = std::function<bool(std::string_view piece)>;
+
+class Inference {
+ public:
+  static std::unique_ptr<Inference> open(const fs::path& model, const InferenceOptions& options,
+                                         Registry& registry, const Log& log);
+  ~Inference();
+  Inference(const Inference&) = delete;
+  Inference& operator=(const Inference&) = delete;
+
+  Json info() const;
+  const Text& text() const;
+  /// An input line of `graft score` -> its output line.
+  Json score(const Json& request, std::int64_t top);
+  /// A request of graft_generate -> its answer.
+  Json generate(const Json& request, const TextSink& sink);
+
+  struct State;
+
+ private:
+  explicit Inference(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace graft::core
