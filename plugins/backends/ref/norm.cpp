@@ -88,7 +88,9 @@ void norm_bwd_weight(const graft_kernel_args& args) {
   for (std::size_t row = 0; row < dy.size(); row += width) {
     const Statistics s = statistics_of(x.data() + row, d, kind, eps);
     for (std::size_t j = 0; j < width; ++j) {
-      dweight[j] += dy[row + j] * (x[row + j] - s.mean) * s.rstd;
+      double hat = (x[row + j] - s.mean) * s.rstd;
+      if (kind == GRAFT_NORM_RMS) hat = round_to(args.in[1].dtype, hat);  // what w was given
+      dweight[j] += dy[row + j] * hat;
       dbias[j] += dy[row + j];
     }
   }
