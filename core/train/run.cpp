@@ -145,12 +145,14 @@ void Run::State::start() {
 }
 
 StepMetrics Run::State::one_step() {
+  const Clock::time_point begin = Clock::now();
   const Step& span = train->step(step);
-  const StepMetrics m = trainer->step(
+  StepMetrics m = trainer->step(
       step + 1, span.supervised, static_cast<std::size_t>(span.last - span.first),
       [&](std::size_t i) { return train->micro_step(span.first + static_cast<std::int64_t>(i)); });
   ++step;
   tokens += m.tokens;
+  m.seconds = seconds_since(begin);
   return m;
 }
 
@@ -276,7 +278,6 @@ bool Run::run(const EventSink& sink) {
   };
   if (!resumed) evaluate_now();
   while (s.step < s.train->steps()) {
-    const Clock::time_point start = Clock::now();
     StepMetrics m;
     try {
       m = s.one_step();
@@ -293,14 +294,13 @@ bool Run::run(const EventSink& sink) {
                            : " There is no checkpoint yet (output.save_every).",
                       " A lower optimizer.lr or a train.clip may help."));
     }
-    const double seconds = seconds_since(start);
     emit({{"step", s.step},
           {"loss", m.loss},
           {"grad_norm", m.grad_norm},
           {"lr", m.lr},
           {"tokens", m.tokens},
-          {"tokens_per_s", static_cast<double>(m.tokens) / seconds},
-          {"seconds", seconds}});
+          {"tokens_per_s", static_cast<double>(m.tokens) / m.seconds},
+          {"seconds", m.seconds}});
     const bool last = s.step == s.train->steps();
     if (c.eval_every > 0 && s.step % c.eval_every == 0) evaluate_now();
     if (s.cancelled && !last) {

@@ -39,7 +39,7 @@ struct Cost {
 };
 
 struct StepMetrics {
-  double loss = 0, grad_norm = 0, lr = 0;
+  double loss = 0, grad_norm = 0, lr = 0, seconds = 0;
   std::int64_t tokens = 0, supervised = 0;
 };
 

@@ -1,0 +1,73 @@
+// The border: C++ inside, statuses outside.
+#pragma once
+#include <graft/graft.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <string>
+
+#include "core/base/error.hpp"
+
+/// A text result.
+struct graft_text {
+  std::string text;
+};
+
+namespace graft::core {
+
+/// Fills a caller's error; the message is cut at a code point.
+inline graft_status put_error(graft_error* error, graft_status status, const char* message) {
+  if (!error) return status;
+  std::size_t n = std::strlen(message);
+  if (n >= sizeof error->message) {
+    n = sizeof error->message - 1;
+    while (n > 0 && (static_cast<unsigned char>(message[n]) & 0xC0) == 0x80) --n;
+  }
+  error->code = status;
+  error->reserved = 0;
+  std::memcpy(error->message, message, n);
+  error->message[n] = 0;
+  return status;
+}
+
+/// Runs the body of an exported function: the only place where exceptions become statuses. The body
+/// returns nothing (GRAFT_OK) or a graft_status.
+template <class Body>
+graft_status guard(graft_error* error, Body&& body) noexcept {
+  try {
+    if constexpr (std::is_void_v<decltype(body())>) {
+      body();
+      return GRAFT_OK;
+    } else {
+      return body();
+    }
+  } catch (const Error& e) {
+    return put_error(error, e.status(), e.what());
+  } catch (const std::bad_alloc&) {
+    return put_error(error, GRAFT_E_NO_MEMORY, "out of memory.");
+  } catch (const std::exception& e) {
+    return put_error(error, GRAFT_E_INTERNAL, e.what());
+  } catch (...) {
+    return put_error(error, GRAFT_E_INTERNAL, "an unknown exception.");
+  }
+}
+
+/// *pointer, or GRAFT_E_INVALID naming the argument.
+template <class T>
+T& require(T* pointer, const char* name) {
+  if (!pointer) throw Error(GRAFT_E_INVALID, cat("the argument '", name, "' is NULL."));
+  return *pointer;
+}
+
+inline std::string require_text(const char* text, const char* name) {
+  return &require(text, name);
+}
+
+/// Hands a text to the caller.
+inline void give(graft_text** out, std::string text) {
+  require(out, "out");
+  *out = new graft_text{std::move(text)};
+}
+
+}  // namespace graft::core
