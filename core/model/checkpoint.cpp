@@ -60,8 +60,8 @@ std::vector<std::pair<std::string, std::string>> weight_map(const fs::path& path
     const std::string& text = result.back().second;
     if (text.empty() || text == "." || text == ".." || text.find('/') != std::string::npos ||
         text.find('\\') != std::string::npos || text.find('\0') != std::string::npos) {
-      throw Error(GRAFT_E_INVALID, cat("'", path.string(), "': '", text, "', the file of '", name,
-                                       "', must be a plain file name."));
+      throw Error(GRAFT_E_INVALID, cat("'", path.string(), "': ", to_text(file), ", the file of '",
+                                       name, "', must be a plain file name."));
     }
   }
   return result;

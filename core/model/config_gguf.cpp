@@ -103,7 +103,8 @@ Json rope_parameters(const Metadata& meta) {
 //   1 / factors_i = (1 - t_i) / factor + t_i,   t_i = (length / wavelength_i - low) / (high - low)
 //
 // between the ends, where t is linear in 1 / wavelength. Two such points give the line; length, low
-// and high have a common scale that is free, so low is 1, as in all published models.
+// and high have a common scale that is free, so low is 1. With fewer points high is taken to be 4
+// and without any the length 8192: all published models have these.
 std::optional<Json> llama3_parameters(double theta, const std::vector<float>& factors,
                                       std::int64_t max_positions) {
   const auto dim = static_cast<std::int64_t>(2 * factors.size());
@@ -115,24 +116,37 @@ std::optional<Json> llama3_parameters(double theta, const std::vector<float>& fa
     const double per_wave = plain.inv_freq[i] / (2 * std::numbers::pi);
     if (t > 1e-4 && t < 1 - 1e-4) points.emplace_back(per_wave, t);
   }
-  if (points.size() < 2) return std::nullopt;
-  const auto [x0, t0] = points.front();
-  const auto [x1, t1] = points.back();
-  const double slope = (t1 - t0) / (x1 - x0), start = t0 - slope * x0;
-  const double high = 1 - 1 / start, length = std::round(slope * (high - 1));
-  if (!(high > 1) || !(length >= 1) || length > 1e9) return std::nullopt;
-  const Json found = {{"rope_theta", theta},
-                      {"rope_type", "llama3"},
-                      {"factor", factor},
-                      {"low_freq_factor", 1.0},
-                      {"high_freq_factor", std::round(high * 1000) / 1000},
-                      {"original_max_position_embeddings", static_cast<std::int64_t>(length)}};
-  const Rope scaled = rope_from_parameters(found, dim, max_positions, "");
-  for (std::size_t i = 0; i < factors.size(); ++i) {
-    const float quotient = plain.inv_freq[i] / scaled.inv_freq[i];
-    if (std::abs(quotient / factors[i] - 1) > 1e-5) return std::nullopt;
+  double high = 4, length = 8192;
+  if (points.size() == 1) {
+    const auto [x, t] = points[0];
+    length = std::round((t * (high - 1) + 1) / x);
+    high = 1 + (length * x - 1) / t;
   }
-  return found;
+  if (points.size() > 1) {
+    const auto [x0, t0] = points.front();
+    const auto [x1, t1] = points.back();
+    const double slope = (t1 - t0) / (x1 - x0);
+    high = 1 - 1 / (t0 - slope * x0);
+    length = slope * (high - 1);
+  }
+  length = std::round(length);
+  if (!(high > 1.001) || !(length >= 1) || length > 1e9) return std::nullopt;
+  for (const double tidy : {std::round(high * 1000) / 1000, high}) {
+    const Json found = {{"rope_theta", theta},
+                        {"rope_type", "llama3"},
+                        {"factor", factor},
+                        {"low_freq_factor", 1.0},
+                        {"high_freq_factor", tidy},
+                        {"original_max_position_embeddings", static_cast<std::int64_t>(length)}};
+    const Rope scaled = rope_from_parameters(found, dim, max_positions, "");
+    bool agrees = true;
+    for (std::size_t i = 0; i < factors.size(); ++i) {
+      const float quotient = plain.inv_freq[i] / scaled.inv_freq[i];
+      agrees = agrees && std::abs(quotient / factors[i] - 1) < 1e-5;
+    }
+    if (agrees) return found;
+  }
+  return std::nullopt;
 }
 
 // Applies the tensor "rope_freqs.weight", as which llama3 scaling is stored. Returns the settings.

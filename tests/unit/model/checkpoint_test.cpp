@@ -1,0 +1,251 @@
+#include "core/model/checkpoint.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/tensor/expand.hpp"
+#include "tests/unit/base/expect_error.hpp"
+#include "tests/unit/tensor/scratch.hpp"
+
+namespace graft::core {
+namespace {
+
+const fs::path data = fs::path(GRAFT_SOURCE_DIR) / "tests/golden/data";
+
+fs::path model_folder(const std::string& name) {
+  return data / "cases" / name / "model";
+}
+
+std::vector<float> values(const Checkpoint& checkpoint, const std::string& name) {
+  const HostTensor tensor = checkpoint.tensor(name);
+  std::vector<float> result(static_cast<std::size_t>(tensor.elements()));
+  expand(tensor, GRAFT_F32, result.data(), 2);
+  return result;
+}
+
+class CheckpointTest : public testing::Test {
+ protected:
+  // A copy of a golden model whose files may be changed.
+  fs::path copy(const std::string& name) const {
+    fs::remove_all(scratch_ / "model");
+    fs::copy(model_folder(name), scratch_ / "model");
+    return scratch_ / "model";
+  }
+  // The model with its tensors changed by `edit`, in one file.
+  template <class Edit>
+  fs::path edited(const std::string& name, const Edit& edit) const {
+    const fs::path folder = copy(name);
+    std::vector<HostTensor> tensors;
+    {
+      const Safetensors file = Safetensors::open(model_folder(name) / "model.safetensors");
+      for (const std::string& key : file.names()) tensors.push_back(file.tensor(key));
+    }
+    edit(tensors);
+    write_safetensors(folder / "model.safetensors", std::span<const HostTensor>(tensors), {});
+    return folder;
+  }
+  void change_config(const char* key, const Json& value) const {
+    const fs::path path = scratch_ / "model/config.json";
+    Json config = parse_json(read_file(path), "config");
+    config[key] = value;
+    scratch_.write("model/config.json", to_text(config));
+  }
+
+  Scratch scratch_{"checkpoint"};
+};
+
+TEST_F(CheckpointTest, OpensFolders) {
+  const Checkpoint tied = Checkpoint::open(model_folder("llama-gqa-tied"));
+  EXPECT_FALSE(tied.is_gguf());
+  EXPECT_EQ(tied.names().size(), 2u + 2 * 9);
+  EXPECT_TRUE(tied.has("model.norm.weight"));
+  EXPECT_FALSE(tied.has("lm_head.weight"));
+  EXPECT_EQ(tied.tensor("model.embed_tokens.weight").shape, (std::vector<std::int64_t>{83, 24}));
+  EXPECT_ERROR_STATUS(tied.tensor("model.layers.1.self_attn.q_prj.weight"), GRAFT_E_NOT_FOUND,
+                      "Nearest: model.layers.1.self_attn.q_proj.weight");
+  const Checkpoint bf16 = Checkpoint::open(model_folder("llama-bf16"));
+  EXPECT_EQ(bf16.tensor("model.norm.weight").dtype, std::uint32_t{GRAFT_BF16});
+}
+
+TEST_F(CheckpointTest, ReadsShardsAsOneFile) {
+  const Checkpoint sharded = Checkpoint::open(model_folder("llama-sharded"));
+  EXPECT_EQ(sharded.names().size(), 3u + 2 * 9);
+  std::vector<HostTensor> tensors;
+  for (const std::string& name : sharded.names()) tensors.push_back(sharded.tensor(name));
+  const fs::path folder = copy("llama-gqa-tied");
+  fs::copy_file(model_folder("llama-sharded") / "config.json", folder / "config.json",
+                fs::copy_options::overwrite_existing);
+  write_safetensors(folder / "model.safetensors", std::span<const HostTensor>(tensors), {});
+  const Checkpoint single = Checkpoint::open(folder);
+  EXPECT_EQ(single.names(), sharded.names());
+  for (const std::string& name : single.names()) {
+    EXPECT_EQ(values(single, name), values(sharded, name)) << name;
+  }
+  EXPECT_EQ(single.fingerprint(), sharded.fingerprint());
+}
+
+TEST_F(CheckpointTest, TakesNamesWithoutPrefixAndIgnoresBuffers) {
+  const fs::path folder = edited("llama-gqa-tied", [](std::vector<HostTensor>& tensors) {
+    HostTensor extra = tensors[0];
+    for (HostTensor& tensor : tensors) tensor.name = tensor.name.substr(strlen("model."));
+    extra.name = "layers.0.self_attn.rotary_emb.inv_freq";
+    tensors.push_back(extra);
+    extra.name = "lm_head.weight";
+    tensors.push_back(extra);
+  });
+  const Checkpoint bare = Checkpoint::open(folder);
+  const Checkpoint full = Checkpoint::open(model_folder("llama-gqa-tied"));
+  EXPECT_EQ(bare.names(), full.names());
+  EXPECT_EQ(bare.tensor("model.norm.weight").name, "model.norm.weight");
+  EXPECT_EQ(bare.fingerprint(), full.fingerprint());
+}
+
+TEST_F(CheckpointTest, FingerprintTellsModelsApart) {
+  const std::string original = Checkpoint::open(model_folder("llama-gqa-tied")).fingerprint();
+  EXPECT_NE(Checkpoint::open(model_folder("llama-bf16")).fingerprint(), original);
+  const fs::path folder = copy("llama-gqa-tied");
+  std::string bytes = read_file(folder / "model.safetensors");
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  scratch_.write("model/model.safetensors", bytes);
+  EXPECT_NE(Checkpoint::open(folder).fingerprint(), original);
+}
+
+TEST_F(CheckpointTest, SaysWhatIsMissing) {
+  EXPECT_ERROR_STATUS(Checkpoint::open(scratch_ / "nowhere"), GRAFT_E_NOT_FOUND, "does not exist");
+  const fs::path folder = copy("llama-gqa-tied");
+  EXPECT_ERROR(Checkpoint::open(folder / "model.safetensors"), "give the folder");
+  fs::rename(folder / "model.safetensors", folder / "pytorch_model.bin");
+  EXPECT_ERROR_STATUS(Checkpoint::open(folder), GRAFT_E_NOT_FOUND,
+                      "has no model.safetensors. It holds pytorch_model.bin");
+  fs::remove(folder / "config.json");
+  fs::remove(folder / "pytorch_model.bin");
+  EXPECT_ERROR_STATUS(Checkpoint::open(folder), GRAFT_E_NOT_FOUND, "has no config.json. Give");
+  scratch_.write("model/a.gguf", "x");
+  EXPECT_ERROR_STATUS(Checkpoint::open(folder), GRAFT_E_NOT_FOUND, "a.gguf' itself");
+  scratch_.write("model/adapter_config.json", "{}");
+  EXPECT_ERROR_STATUS(Checkpoint::open(folder), GRAFT_E_NOT_FOUND, "It holds an adapter");
+  EXPECT_ERROR(Checkpoint::open(folder / "a.gguf"), "does not begin with 'GGUF'");
+}
+
+TEST_F(CheckpointTest, SaysWhichTensorIsWrong) {
+  fs::path folder = copy("llama-gqa-tied");
+  change_config("intermediate_size", 41);
+  EXPECT_ERROR(Checkpoint::open(folder),
+               "tensor 'model.layers.0.mlp.gate_proj.weight' in 'model.safetensors' is [40, 24], "
+               "but config.json needs [41, 24].");
+  change_config("intermediate_size", 40);
+  change_config("num_hidden_layers", 3);
+  EXPECT_ERROR_STATUS(Checkpoint::open(folder), GRAFT_E_NOT_FOUND,
+                      "has no tensor 'model.layers.2.self_attn.q_proj.weight'. Nearest: ");
+  folder = edited("llama-gqa-tied", [](std::vector<HostTensor>& tensors) {
+    for (HostTensor& tensor : tensors) {
+      if (tensor.name == "model.norm.weight") tensor.dtype = GRAFT_I32;
+    }
+  });
+  EXPECT_ERROR(Checkpoint::open(folder),
+               "'model.norm.weight' in 'model.safetensors' is of integers");
+}
+
+TEST_F(CheckpointTest, RefusesABrokenIndex) {
+  const fs::path folder = copy("llama-sharded");
+  const std::string index = "model/model.safetensors.index.json";
+  const auto refused = [&](const std::string& text, graft_status status, const char* part) {
+    scratch_.write(index, text);
+    EXPECT_ERROR_STATUS(Checkpoint::open(folder), status, part);
+  };
+  refused("[]", GRAFT_E_INVALID, "\"weight_map\" is missing");
+  refused(R"({"weight_map": {"a": 1}})", GRAFT_E_INVALID, "the file of 'a' is no text");
+  for (const char* name : {"../a", "/etc/passwd", "..", "", "a\\\\b", "a\\u0000b"}) {
+    refused(cat(R"({"weight_map": {"a": ")", name, "\"}}"), GRAFT_E_INVALID, "plain file name");
+  }
+  refused(R"({"weight_map": {"a": "model-00009.safetensors"}})", GRAFT_E_NOT_FOUND,
+          "model-00009.safetensors");
+  refused(R"({"weight_map": {"a": "model-00001-of-00003.safetensors"}})", GRAFT_E_INVALID,
+          "tensor 'a' is in 'model-00001-of-00003.safetensors', which does not have it");
+}
+
+TEST_F(CheckpointTest, RefusesACutFile) {
+  const fs::path folder = copy("llama-gqa-tied");
+  const std::string bytes = read_file(folder / "model.safetensors");
+  scratch_.write("model/model.safetensors", std::string_view(bytes).substr(0, bytes.size() - 1));
+  EXPECT_ERROR(Checkpoint::open(folder), "cut off");
+  const std::string gguf = read_file(data / "gguf/llama-gqa-tied.gguf");
+  const fs::path cut =
+      scratch_.write("cut.gguf", std::string_view(gguf).substr(0, gguf.size() / 2));
+  EXPECT_ERROR(Checkpoint::open(cut), "cut off");
+}
+
+class GgufCheckpointTest : public testing::TestWithParam<const char*> {};
+
+// The GGUF files are made of the folders: names, rows of q and k, and settings must come back.
+TEST_P(GgufCheckpointTest, IsTheFolderItWasMadeOf) {
+  const std::string name = GetParam();
+  const Checkpoint folder = Checkpoint::open(model_folder(name));
+  const Checkpoint file = Checkpoint::open(data / "gguf" / (name + ".gguf"));
+  EXPECT_TRUE(file.is_gguf());
+  EXPECT_EQ(file.names(), folder.names());
+  for (const std::string& tensor : folder.names()) {
+    EXPECT_EQ(file.tensor(tensor).shape, folder.tensor(tensor).shape) << tensor;
+    EXPECT_EQ(values(file, tensor), values(folder, tensor)) << tensor;
+  }
+  const bool llama = name.find("llama") == 0;
+  EXPECT_EQ(file.tensor("model.layers.1.self_attn.q_proj.weight").plain(), !llama);
+
+  const DecoderConfig &a = file.config(), &b = folder.config();
+  EXPECT_EQ(a.family, b.family);
+  EXPECT_EQ(a.head_dim, b.head_dim);
+  EXPECT_EQ(a.kv_heads, b.kv_heads);
+  EXPECT_EQ(a.norm_eps, b.norm_eps);
+  EXPECT_EQ(a.vocab, b.vocab);
+  EXPECT_EQ(a.window, b.window);
+  EXPECT_EQ(
+      (std::vector{a.q_bias, a.k_bias, a.v_bias, a.o_bias, a.mlp_bias, a.qk_norm, a.tied_head}),
+      (std::vector{b.q_bias, b.k_bias, b.v_bias, b.o_bias, b.mlp_bias, b.qk_norm, b.tied_head}));
+  EXPECT_EQ(a.eos, b.eos);
+  EXPECT_EQ(a.bos, b.bos);
+  EXPECT_EQ(a.rope.type, b.rope.type);
+  ASSERT_EQ(a.rope.inv_freq.size(), b.rope.inv_freq.size());
+  for (std::size_t i = 0; i < a.rope.inv_freq.size(); ++i) {
+    EXPECT_NEAR(a.rope.inv_freq[i], b.rope.inv_freq[i], 1e-6 * b.rope.inv_freq[i]) << i;
+  }
+  // The config.json made of the metadata says the same.
+  ASSERT_TRUE(a.hf.is_object());
+  const DecoderConfig again = config_from_hf(a.hf, Json::object(), "made");
+  EXPECT_EQ(again.family, b.family);
+  EXPECT_EQ(again.norm_eps, b.norm_eps);
+  EXPECT_EQ(again.tied_head, b.tied_head);
+  EXPECT_EQ(again.q_bias, b.q_bias);
+  EXPECT_EQ(again.o_bias, b.o_bias);
+  EXPECT_EQ(again.mlp_bias, b.mlp_bias);
+  EXPECT_EQ(again.head_dim, b.head_dim);
+  EXPECT_EQ(again.eos, b.eos);
+  EXPECT_EQ(again.rope.theta, b.rope.theta);
+  for (std::size_t i = 0; i < b.rope.inv_freq.size(); ++i) {
+    EXPECT_NEAR(again.rope.inv_freq[i], b.rope.inv_freq[i], 1e-5 * b.rope.inv_freq[i]) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, GgufCheckpointTest,
+                         testing::Values("llama-gqa-tied", "llama-biases-v4", "llama-head-dim",
+                                         "llama-llama3-v4", "llama-llama3", "qwen2-tied",
+                                         "qwen3-tied"));
+
+TEST(GgufNamesTest, AreThoseOfHuggingFace) {
+  EXPECT_EQ(hf_name_of_gguf("token_embd.weight"), "model.embed_tokens.weight");
+  EXPECT_EQ(hf_name_of_gguf("output.weight"), "lm_head.weight");
+  EXPECT_EQ(hf_name_of_gguf("output_norm.weight"), "model.norm.weight");
+  EXPECT_EQ(hf_name_of_gguf("blk.29.attn_q.bias"), "model.layers.29.self_attn.q_proj.bias");
+  EXPECT_EQ(hf_name_of_gguf("blk.0.ffn_norm.weight"),
+            "model.layers.0.post_attention_layernorm.weight");
+  for (const char* other : {"", "weight", "rope_freqs.weight", "blk.0.attn_q", "blk..attn_q.weight",
+                            "blk.01.attn_q.weight", "blk.x.attn_q.weight", "blk.1.ffn_x.weight",
+                            "blk.9999999.attn_q.weight", "blk.1.weight"}) {
+    EXPECT_EQ(hf_name_of_gguf(other), "") << other;
+  }
+}
+
+}  // namespace
+}  // namespace graft::core
