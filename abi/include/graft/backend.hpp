@@ -33,10 +33,14 @@ __attribute__((format(printf, 3, 4))) inline graft_status fail(graft_error* erro
   const int wanted = std::vsnprintf(error->message, sizeof error->message, format, args);
   va_end(args);
   if (wanted >= static_cast<int>(sizeof error->message)) {
-    std::size_t end = sizeof error->message - 1;
-    // Back over the bytes of the last code point, which may be incomplete.
-    while (end > 0 && (static_cast<unsigned char>(error->message[end - 1]) & 0xC0) == 0x80) --end;
-    if (end > 0 && (static_cast<unsigned char>(error->message[end - 1]) & 0x80)) --end;
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(error->message[i]); };
+    std::size_t end = sizeof error->message - 1, last = end - 1;
+    while (last > 0 && (byte(last) & 0xC0) == 0x80) --last;  // to where the last code point begins
+    const std::size_t length = byte(last) < 0xC0   ? 1
+                               : byte(last) < 0xE0 ? 2
+                               : byte(last) < 0xF0 ? 3
+                                                   : 4;
+    if (last + length > end) end = last;
     error->message[end] = '\0';
   }
   return code;
