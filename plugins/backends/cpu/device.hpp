@@ -1,0 +1,26 @@
+// A device: the threads and the kernels of one instruction set.
+#ifndef GRAFT_CPU_DEVICE_HPP
+#define GRAFT_CPU_DEVICE_HPP
+#include <graft/plugin.h>
+
+#include "plugins/backends/cpu/kernels.hpp"
+
+struct graft_device {
+  int threads;
+  const graft_cpu::IsaKernels* isa;
+};
+struct graft_stream {
+  graft_device* device;
+};
+
+namespace graft_cpu {
+
+/// What the processor and GRAFT_CPU_ISA (baseline, avx2 or avx512) allow.
+enum class Isa { kBaseline, kAvx2, kAvx512 };
+Isa usable_isa();
+
+/// Cores that this process may use.
+int usable_cores();
+
+}  // namespace graft_cpu
+#endif
