@@ -3,6 +3,7 @@
 # .deps/onednn. Cheap when all of it is there.
 #   scripts/deps.sh         to build and test
 #   scripts/deps.sh --ci    also the compilers and checkers of .ci/run
+#   scripts/deps.sh --demo  also the data of scripts/demo.sh
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,8 +11,9 @@ packages="g++ cmake ninja-build ccache pkg-config nlohmann-json3-dev libboost-de
   libpcre2-dev libutf8proc-dev libgtest-dev libbenchmark-dev python3 python3-pip ca-certificates"
 case "${1-}" in
   --ci) packages="$packages clang clang-format clang-tidy libomp-dev" ;;
+  --demo) packages="$packages wordnet-base" ;;
   "") ;;
-  *) echo "deps.sh: unknown argument '$1'; there is --ci" >&2; exit 2 ;;
+  *) echo "deps.sh: unknown argument '$1'; there are --ci and --demo" >&2; exit 2 ;;
 esac
 
 missing=""
