@@ -63,11 +63,11 @@ std::vector<std::uint32_t> Sampler::turns(std::int64_t epoch) const {
   result.reserve(static_cast<std::size_t>(epoch_size_));
   std::vector<std::int64_t> taken(parts_.size(), 0);
   for (std::int64_t t = 1; t <= epoch_size_; ++t) {
-    // The part that is furthest behind its even pace draws·t/size.
+    // The part that is furthest behind its even pace draws·t/size. All are behind by 1 together, so
+    // the one chosen is behind, and one whose draws are used up never is.
     std::size_t best = 0;
     double most = -1e300;
     for (std::size_t i = 0; i < parts_.size(); ++i) {
-      if (taken[i] == parts_[i].draws) continue;
       const double behind = static_cast<double>(parts_[i].draws) * static_cast<double>(t) /
                                 static_cast<double>(epoch_size_) -
                             static_cast<double>(taken[i]);

@@ -144,6 +144,9 @@ TEST(ExampleTest, RefusesIdsThatTheModelHasNot) {
   EXPECT_ERROR(encode(Format::kTokens, R"({"input_ids": [1], "labels": [300]})"),
                "holds the token id");
   EXPECT_ERROR(encode(Format::kTokens, R"({"input_ids": [1], "labels": [-99]})"), "-100 where no");
+  // 2^64 - 100 is no -100.
+  EXPECT_ERROR(encode(Format::kTokens, R"({"input_ids": [1], "labels": [18446744073709551516]})"),
+               "the token id 18446744073709551516");
 }
 
 TEST(ExampleTest, RefusesATokenizerLargerThanTheModel) {
@@ -151,6 +154,32 @@ TEST(ExampleTest, RefusesATokenizerLargerThanTheModel) {
   small.vocabulary = 256;
   EXPECT_ERROR(encode(Format::kText, R"({"text": "a"})", small),
                "f:3: token id 257 is out of range: the model's vocabulary has 256 rows");
+}
+
+TEST(ExampleTest, EveryByteFlipOfALineGivesAnErrorOrAnExample) {
+  const std::pair<Format, std::string> lines[] = {
+      {Format::kText, R"({"text": "a\u00e9"})"},
+      {Format::kCompletion, R"({"prompt": "a", "completion": "b"})"},
+      {Format::kTokens, R"({"input_ids": [10, 299], "labels": [-100, 9]})"},
+      {Format::kMessages, R"({"messages": [{"role": "assistant", "content": "b"}]})"}};
+  for (const auto& [format, line] : lines) {
+    int good = 0, bad = 0;
+    for (std::size_t at = 0; at < line.size(); ++at) {
+      for (int bit = 0; bit < 8; ++bit) {
+        std::string flipped = line;
+        flipped[at] = static_cast<char>(flipped[at] ^ (1 << bit));
+        try {
+          const Example example = encode(format, flipped.c_str());
+          EXPECT_EQ(example.ids.size(), example.labels.size()) << flipped;
+          ++good;
+        } catch (const Error&) {
+          ++bad;
+        }
+      }
+    }
+    EXPECT_GT(good, 0) << line;
+    EXPECT_GT(bad, good) << line;
+  }
 }
 
 TEST(ConversationTest, TrainsOnTheTurnsOfTheAssistant) {
