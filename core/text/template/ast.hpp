@@ -1,0 +1,81 @@
+// A parsed template.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/text/template/builtins.hpp"
+#include "core/text/template/value.hpp"
+
+namespace graft::core::jinja {
+
+enum class ExprKind {
+  constant,     // value
+  name,         // text
+  list,         // items
+  tuple,        // items
+  dict,         // items: key, value, key, value, ..
+  attribute,    // items[0] . text
+  subscript,    // items[0] [ items[1] ]
+  slice,        // items[0] [ items[1] : items[2] : items[3] ]; absent bounds are none
+  call,         // items[0] ( items[1..] )
+  filter,       // items[0] | text ( items[1..] )
+  test,         // items[0] is text ( items[1..] )
+  negate,       // not items[0]
+  minus,        // - items[0]
+  plus,         // + items[0]
+  both,         // items[0] and items[1]
+  either,       // items[0] or items[1]
+  condition,    // items[0] if items[1] else items[2]
+  arithmetic,   // items[0] text items[1]
+  concatenate,  // items[0] ~ items[1] ~ ..
+  compare       // items[0] names[0] items[1] names[1] items[2] ..
+};
+
+struct Expr;
+using ExprPtr = std::unique_ptr<Expr>;
+
+struct Expr {
+  ExprKind kind = ExprKind::constant;
+  std::size_t at = 0;  // byte in the source
+  std::string text;
+  Value value;
+  std::vector<ExprPtr> items;
+  std::vector<std::string> names;  // of the last arguments, which are named; or comparisons
+  Filter filter = nullptr;
+  Test test = nullptr;
+  int depth = 1;  // of the tree below, which is walked by recursion
+
+  /// Appends to items. Throws SyntaxFailure when the tree gets too deep.
+  void add(ExprPtr item);
+};
+
+enum class StmtKind {
+  data,       // text
+  print,      // value
+  branch,     // if value: body, else other
+  loop,       // for targets in value [if filter]: body, else other
+  assign,     // set targets = value
+  capture,    // set targets: body
+  skip,       // continue
+  leave,      // break
+  generation  // body: what the assistant says
+};
+
+struct Stmt;
+using Block = std::vector<Stmt>;
+
+struct Stmt {
+  StmtKind kind = StmtKind::data;
+  std::size_t at = 0;
+  std::string text;
+  ExprPtr value, filter;
+  std::vector<std::string> targets;  // "ns.name" sets a member of a namespace
+  bool unpacks = false;              // targets are parts of the value
+  Block body, other;
+};
+
+/// Parses a source that normalize_source() made. Throws SyntaxFailure.
+Block parse(std::string_view source);
+
+}  // namespace graft::core::jinja

@@ -1,0 +1,190 @@
+// Global functions, methods, and access to members.
+#include <algorithm>
+#include <ctime>
+
+#include "core/text/template/builtins.hpp"
+#include "core/text/template/python.hpp"
+#include "core/text/template/text_methods.hpp"
+
+namespace graft::core::jinja {
+namespace {
+
+constexpr std::string_view globals[] = {"dict", "namespace", "raise_exception", "range",
+                                        "strftime_now"};
+constexpr std::string_view dict_methods[] = {"clear",      "copy",   "fromkeys", "get",
+                                             "items",      "keys",   "pop",      "popitem",
+                                             "setdefault", "update", "values"};
+constexpr std::string_view list_methods[] = {"append", "clear",   "copy",   "count",
+                                             "extend", "index",   "insert", "pop",
+                                             "remove", "reverse", "sort"};
+
+template <std::size_t size>
+bool is_in(const std::string_view (&names)[size], std::string_view name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+Value range(Arguments& a) {
+  const std::int64_t first = a.integer("start", 0);
+  std::int64_t start = 0, stop = first;
+  if (!a.empty()) {
+    start = first;
+    stop = a.integer("stop", 0);
+  }
+  const std::int64_t step = a.integer("step", 1);
+  a.done();
+  if (step == 0) throw Failure("the step of a range must not be 0");
+  List out;
+  for (std::int64_t i = start; step > 0 ? i < stop : i > stop;) {
+    if (static_cast<std::int64_t>(out.size()) == longest_range) {
+      throw Failure(cat("a range of more than ", longest_range, " numbers"));
+    }
+    a.limits.step();
+    out.emplace_back(i);
+    if (__builtin_add_overflow(i, step, &i)) break;
+  }
+  return Value::list(std::move(out));
+}
+
+/// A dict from pairs or another dict, and from named arguments.
+Dict make_dict(Arguments& a) {
+  Dict out;
+  for (const Value& from : a.rest()) {
+    if (from.dict() == nullptr) throw Failure("expected a dict or named arguments");
+    out = *from.dict();
+  }
+  for (auto& [name, value] : a.rest_named()) out.set(name, std::move(value));
+  return out;
+}
+
+std::string time_text(const std::string& format) {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  std::string out(format.size() * 8 + 256, '\0');
+  // A format that writes nothing and one that writes too much look alike; a mark tells them apart.
+  const std::size_t size = std::strftime(out.data(), out.size(), (format + "|").c_str(), &local);
+  if (size == 0) throw Failure("the time's format writes too much");
+  out.resize(size - 1);
+  return out;
+}
+
+Value call_global(const std::string& name, Arguments& a) {
+  if (name == "range") return range(a);
+  if (name == "dict") return make_dict(a);
+  if (name == "namespace") return Space{std::make_shared<Dict>(make_dict(a))};
+  if (name == "raise_exception") {
+    const Value message = a.take("message", "");
+    a.done();
+    throw Error(GRAFT_E_INVALID, str(message, a.limits));
+  }
+  const std::string format = a.text("format");
+  a.done();
+  return time_text(format);
+}
+
+Value call_dict(const Dict& dict, const std::string& name, Arguments& a) {
+  a.limits.step(dict.items.size() + 1);
+  if (name == "get") {
+    const Value key = a.take("key", {});
+    Value other = a.take("default", {});
+    a.done();
+    const Value* found = key.is_text() ? dict.find(*key.text()) : nullptr;
+    return found != nullptr ? *found : other;
+  }
+  if (name == "items" || name == "keys" || name == "values") {
+    a.done();
+    List out;
+    for (const auto& [key, value] : dict.items) {
+      out.push_back(name == "items" ? Value::tuple({key, value}) : name == "keys" ? key : value);
+    }
+    return Value::list(std::move(out));
+  }
+  throw Failure(cat("the method '", name, "' of a dict is not supported"));
+}
+
+Value loop_member(const Loop& loop, std::string_view name) {
+  const std::size_t size = loop.items->size();
+  if (name == "index") return Value::integer(loop.index + 1);
+  if (name == "index0") return Value::integer(loop.index);
+  if (name == "first") return loop.index == 0;
+  if (name == "last") return loop.index + 1 == size;
+  if (name == "length") return Value::integer(size);
+  if (name == "revindex") return Value::integer(size - loop.index);
+  if (name == "revindex0") return Value::integer(size - loop.index - 1);
+  if (name == "depth") return loop.depth;
+  if (name == "depth0") return loop.depth - 1;
+  if (name == "previtem") {
+    return loop.index > 0 ? (*loop.items)[loop.index - 1] : Undefined{"there is no previous item"};
+  }
+  if (name == "nextitem") {
+    return loop.index + 1 < size ? (*loop.items)[loop.index + 1]
+                                 : Undefined{"there is no next item"};
+  }
+  throw Failure(cat("'loop.", name, "' is not supported"));
+}
+
+bool has_method(const Value& value, std::string_view name) {
+  return (value.is_text() && is_text_method(name)) ||
+         (value.dict() != nullptr && is_in(dict_methods, name)) ||
+         (value.list() != nullptr && is_in(list_methods, name));
+}
+
+Value method(const Value& value, std::string_view name) {
+  return Function{std::string(name), std::make_shared<const Value>(value)};
+}
+
+void require_defined(const Value& value, std::string_view what) {
+  if (const Undefined* undefined = value.undefined()) {
+    throw Failure(cat("'", undefined->name, "' is undefined, so it has no ", what));
+  }
+}
+
+}  // namespace
+
+bool is_global_function(std::string_view name) {
+  return is_in(globals, name);
+}
+
+Value call(const Function& function, Arguments& a) {
+  if (!function.self) return call_global(function.name, a);
+  const Value& self = *function.self;
+  if (self.dict() != nullptr) return call_dict(*self.dict(), function.name, a);
+  if (self.is_text()) {
+    if (const TextMethod found = find_text_method(function.name)) return found(*self.text(), a);
+  }
+  throw Failure(
+      cat("the method '", function.name, "' of a ", self.type_name(), " is not supported"));
+}
+
+Value attribute(const Value& value, std::string_view name) {
+  require_defined(value, cat("member '", name, "'"));
+  if (value.loop() != nullptr) return loop_member(*value.loop(), name);
+  if (value.space() != nullptr) {
+    const Value* found = value.space()->find(name);
+    return found != nullptr ? *found : Undefined{std::string(name)};
+  }
+  if (has_method(value, name)) return method(value, name);
+  if (value.dict() != nullptr) {
+    if (const Value* found = value.dict()->find(name)) return *found;
+  }
+  return Undefined{std::string(name)};
+}
+
+Value subscript(const Value& value, const Value& index) {
+  require_defined(value, "members");
+  if (index.is_integer() && (value.is_text() || value.list() != nullptr)) {
+    return item_at(value, index);
+  }
+  if (!index.is_text()) {
+    return Undefined{cat("a ", value.type_name(), " member by ", index.type_name())};
+  }
+  if (value.dict() != nullptr) {
+    if (const Value* found = value.dict()->find(*index.text())) return *found;
+  }
+  if (value.loop() != nullptr || value.space() != nullptr || has_method(value, *index.text())) {
+    return attribute(value, *index.text());
+  }
+  return Undefined{*index.text()};
+}
+
+}  // namespace graft::core::jinja

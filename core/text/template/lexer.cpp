@@ -1,0 +1,201 @@
+#include "core/text/template/lexer.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "core/text/template/literal.hpp"
+#include "core/text/template/python.hpp"
+
+namespace graft::core::jinja {
+namespace {
+
+bool is_name_start(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+/// Longest first.
+constexpr std::array<std::string_view, 26> symbols = {
+    "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
+    "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"};
+
+class Lexer {
+ public:
+  explicit Lexer(std::string_view source) : source_(source) {}
+
+  std::vector<Token> run() {
+    while (at_ < source_.size()) data();
+    add(TokenKind::end, "", source_.size());
+    return std::move(tokens_);
+  }
+
+ private:
+  bool has(std::string_view text, std::size_t at) const {
+    return source_.substr(at, text.size()) == text;
+  }
+  void add(TokenKind kind, std::string_view text, std::size_t at) {
+    tokens_.push_back({kind, std::string(text), at});
+  }
+
+  /// Text up to the next tag, and that tag.
+  void data() {
+    std::size_t tag = at_;
+    while (tag < source_.size() && !has("{%", tag) && !has("{{", tag) && !has("{#", tag)) {
+      tag = source_.find('{', tag + 1);
+      if (tag == source_.npos) tag = source_.size();
+    }
+    std::string_view text = source_.substr(at_, tag - at_);
+    if (tag == source_.size()) {
+      if (!text.empty()) add(TokenKind::data, text, at_);
+      at_ = tag;
+      return;
+    }
+    const char kind = source_[tag + 1];
+    const char sign = tag + 2 < source_.size() ? source_[tag + 2] : '\0';
+    if (sign == '-') {
+      text = strip(text, false, true);
+    } else if (sign != '+' && kind != '{') {
+      const std::size_t newline = text.rfind('\n');
+      const std::size_t line = newline == text.npos ? 0 : newline + 1;
+      if ((line > 0 || line_starts_) && strip(text.substr(line), true, true).empty()) {
+        text = text.substr(0, line);
+      }
+    }
+    if (!text.empty()) add(TokenKind::data, text, at_);
+    at_ = tag + (sign == '-' || sign == '+' ? 3 : 2);
+    if (kind == '#') return comment(tag);
+    add(kind == '%' ? TokenKind::block_begin : TokenKind::print_begin, "", tag);
+    code(kind == '%', tag);
+  }
+
+  void comment(std::size_t tag) {
+    const std::size_t end = source_.find("#}", at_);
+    if (end == source_.npos) throw SyntaxFailure("the comment has no end", tag);
+    const char sign = end > at_ ? source_[end - 1] : '\0';
+    at_ = end + 2;
+    after_tag(sign, true);
+  }
+
+  /// What the end of a tag does to the text behind it.
+  void after_tag(char sign, bool trims) {
+    const std::size_t end = at_;
+    if (sign == '-') {
+      at_ = source_.size() - strip(source_.substr(at_), true, false).size();
+    } else if (sign != '+' && trims && has("\n", at_)) {
+      ++at_;
+    }
+    line_starts_ = at_ > end && source_[at_ - 1] == '\n';
+  }
+
+  /// Tokens up to the end of the tag.
+  void code(bool block, std::size_t tag) {
+    std::string open;  // brackets that wait for their end
+    while (true) {
+      while (at_ < source_.size() && is_space(static_cast<unsigned char>(source_[at_]))) ++at_;
+      if (at_ == source_.size()) {
+        throw SyntaxFailure(block ? "the tag has no '%}'" : "the tag has no '}}'", tag);
+      }
+      if (open.empty() && ends(block)) return;
+      const char c = source_[at_];
+      if (is_name_start(c)) {
+        name();
+      } else if (is_digit(c)) {
+        number();
+      } else if (c == '"' || c == '\'') {
+        const std::size_t begin = at_;
+        add(TokenKind::text, string_literal(source_, at_), begin);
+      } else {
+        symbol(open);
+      }
+    }
+  }
+
+  bool ends(bool block) {
+    const char sign = source_[at_];
+    const std::size_t mark = at_ + (sign == '-' || (sign == '+' && block) ? 1 : 0);
+    if (!has(block ? "%}" : "}}", mark)) return false;
+    add(block ? TokenKind::block_end : TokenKind::print_end, "", at_);
+    at_ = mark + 2;
+    after_tag(sign, block);
+    return true;
+  }
+
+  void name() {
+    const std::size_t begin = at_;
+    while (at_ < source_.size() && (is_name_start(source_[at_]) || is_digit(source_[at_]))) ++at_;
+    add(TokenKind::name, source_.substr(begin, at_ - begin), begin);
+  }
+
+  void number() {
+    const std::size_t begin = at_;
+    const auto digits = [&] {
+      while (at_ < source_.size() && is_digit(source_[at_])) ++at_;
+    };
+    const auto digit_at = [&](std::size_t i) { return i < source_.size() && is_digit(source_[i]); };
+    bool real = false;
+    digits();
+    if (has(".", at_) && digit_at(at_ + 1)) {
+      real = true;
+      ++at_;
+      digits();
+    }
+    if (at_ < source_.size() && (source_[at_] == 'e' || source_[at_] == 'E')) {
+      const bool sign = has("+", at_ + 1) || has("-", at_ + 1);
+      if (digit_at(at_ + (sign ? 2 : 1))) {
+        real = true;
+        at_ += sign ? 2 : 1;
+        digits();
+      }
+    }
+    if (at_ < source_.size() && is_name_start(source_[at_])) {
+      throw SyntaxFailure("a number must not run into a name", begin);
+    }
+    add(real ? TokenKind::real : TokenKind::integer, source_.substr(begin, at_ - begin), begin);
+  }
+
+  void symbol(std::string& open) {
+    const auto found = std::find_if(symbols.begin(), symbols.end(),
+                                    [&](std::string_view s) { return has(s, at_); });
+    if (found == symbols.end()) {
+      throw SyntaxFailure(cat("unexpected character '", source_[at_], "'"), at_);
+    }
+    const char c = (*found)[0];
+    if (c == '(' || c == '[' || c == '{') open += c == '(' ? ')' : c == '[' ? ']' : '}';
+    if (c == ')' || c == ']' || c == '}') {
+      if (open.empty() || open.back() != c) throw SyntaxFailure(cat("unexpected '", c, "'"), at_);
+      open.pop_back();
+    }
+    add(TokenKind::symbol, *found, at_);
+    at_ += found->size();
+  }
+
+  std::string_view source_;
+  std::size_t at_ = 0;
+  bool line_starts_ = true;
+  std::vector<Token> tokens_;
+};
+
+}  // namespace
+
+std::vector<Token> lex(std::string_view source) {
+  return Lexer(source).run();
+}
+
+std::string normalize_source(std::string_view source) {
+  std::string out;
+  out.reserve(source.size());
+  for (std::size_t i = 0; i < source.size(); ++i) {
+    if (source[i] == '\r') {
+      if (i + 1 < source.size() && source[i + 1] == '\n') ++i;
+      out += '\n';
+    } else {
+      out += source[i];
+    }
+  }
+  if (!out.empty() && out.back() == '\n') out.pop_back();
+  return out;
+}
+
+}  // namespace graft::core::jinja

@@ -1,0 +1,153 @@
+#include "core/text/template/python.hpp"
+
+#include "core/text/unicode.hpp"
+#include "core/text/utf8.hpp"
+
+namespace graft::core::jinja {
+
+bool is_space(char32_t c) {
+  return is_white_space(c) || (c >= 0x1C && c <= 0x1F);
+}
+
+namespace {
+
+template <class Test>
+std::string_view strip_where(std::string_view text, bool left, bool right, const Test& test) {
+  while (left && !text.empty()) {
+    std::size_t next = 0;
+    if (!test(utf8_next(text, next))) break;
+    text.remove_prefix(next);
+  }
+  while (right && !text.empty() && test(utf8_before(text, text.size()))) {
+    do text.remove_suffix(1);
+    while (!text.empty() && (text.data()[text.size()] & 0xC0) == 0x80);
+  }
+  return text;
+}
+
+bool equal_lists(const List& a, const List& b, Limits& limits) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (!equal(a[i], b[i], limits)) return false;
+  }
+  return true;
+}
+
+bool equal_dicts(const Dict& a, const Dict& b, Limits& limits) {
+  if (a.items.size() != b.items.size()) return false;
+  for (const auto& [key, value] : a.items) {
+    limits.step(1 + b.items.size() / 16);
+    const Value* other = b.find(key);
+    if (other == nullptr || !equal(value, *other, limits)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string_view strip(std::string_view text, bool left, bool right) {
+  return strip_where(text, left, right, is_space);
+}
+
+std::string_view strip(std::string_view text, std::string_view these, bool left, bool right) {
+  std::u32string set;
+  for (std::size_t at = 0; at < these.size();) set += utf8_next(these, at);
+  return strip_where(text, left, right, [&](char32_t c) { return set.find(c) != set.npos; });
+}
+
+bool truth(const Value& value) {
+  if (value.is_number()) return value.as_real() != 0;
+  if (value.text() != nullptr) return !value.text()->empty();
+  if (value.list() != nullptr) return !value.list()->empty();
+  if (value.dict() != nullptr) return !value.dict()->items.empty();
+  return !value.is_undefined() && !value.is_none();
+}
+
+bool equal(const Value& a, const Value& b, Limits& limits) {
+  limits.step();
+  if (a.is_integer() && b.is_integer()) return a.as_integer() == b.as_integer();
+  if (a.is_number() && b.is_number()) return a.as_real() == b.as_real();
+  if (a.is_text() && b.is_text()) return *a.text() == *b.text();
+  if (a.list() != nullptr && b.list() != nullptr) {
+    return a.is_tuple() == b.is_tuple() && equal_lists(*a.list(), *b.list(), limits);
+  }
+  if (a.dict() != nullptr && b.dict() != nullptr) return equal_dicts(*a.dict(), *b.dict(), limits);
+  return (a.is_none() && b.is_none()) || (a.is_undefined() && b.is_undefined()) ||
+         (a.space() != nullptr && a.space() == b.space());
+}
+
+bool less(const Value& a, const Value& b, Limits& limits) {
+  limits.step();
+  if (a.is_integer() && b.is_integer()) return a.as_integer() < b.as_integer();
+  if (a.is_number() && b.is_number()) return a.as_real() < b.as_real();
+  // Code points and UTF-8 sort alike.
+  if (a.is_text() && b.is_text()) return *a.text() < *b.text();
+  if (a.list() != nullptr && b.list() != nullptr && a.is_tuple() == b.is_tuple()) {
+    const List &x = *a.list(), &y = *b.list();
+    for (std::size_t i = 0; i < x.size() && i < y.size(); ++i) {
+      if (!equal(x[i], y[i], limits)) return less(x[i], y[i], limits);
+    }
+    return x.size() < y.size();
+  }
+  throw Failure(cat("a ", a.type_name(), " and a ", b.type_name(), " have no order"));
+}
+
+bool contains(const Value& container, const Value& item, Limits& limits) {
+  if (const std::string* text = container.text()) {
+    if (!item.is_text()) {
+      throw Failure(cat("'in' of a str needs a str on its left, not a ", item.type_name()));
+    }
+    limits.step(1 + text->size() / 64);
+    return text->find(*item.text()) != text->npos;
+  }
+  if (const Dict* dict = container.dict()) {
+    limits.step(1 + dict->items.size() / 16);
+    return item.is_text() && dict->find(*item.text()) != nullptr;
+  }
+  if (container.is_undefined()) return false;
+  if (container.list() == nullptr) {
+    throw Failure(cat("'in' needs a str, list or dict, not a ", container.type_name()));
+  }
+  for (const Value& value : *container.list()) {
+    if (equal(value, item, limits)) return true;
+  }
+  return false;
+}
+
+List iterate(const Value& value, Limits& limits) {
+  List out;
+  if (const List* list = value.list()) {
+    limits.step(list->size());
+    return *list;
+  }
+  if (const Dict* dict = value.dict()) {
+    limits.step(dict->items.size());
+    for (const auto& [key, unused] : dict->items) out.emplace_back(key);
+    return out;
+  }
+  if (const std::string* text = value.text()) {
+    limits.step(text->size());
+    for (std::size_t at = 0; at < text->size();) {
+      const std::size_t begin = at;
+      utf8_next(*text, at);
+      out.emplace_back(text->substr(begin, at - begin));
+    }
+    return out;
+  }
+  if (value.is_undefined()) return out;
+  throw Failure(cat("a ", value.type_name(), " cannot be iterated"));
+}
+
+std::size_t length(const Value& value) {
+  if (const std::string* text = value.text()) {
+    std::size_t count = 0;
+    for (const char byte : *text) count += is_utf8_continuation(byte) ? 0 : 1;
+    return count;
+  }
+  if (value.list() != nullptr) return value.list()->size();
+  if (value.dict() != nullptr) return value.dict()->items.size();
+  if (value.is_undefined()) return 0;
+  throw Failure(cat("a ", value.type_name(), " has no length"));
+}
+
+}  // namespace graft::core::jinja

@@ -1,0 +1,43 @@
+// What Python does to values: printing, truth, comparison, arithmetic.
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "core/text/template/limits.hpp"
+#include "core/text/template/value.hpp"
+
+namespace graft::core::jinja {
+
+/// str.isspace() of a character.
+bool is_space(char32_t c);
+/// `text` without white space, or without the characters of `these`, on the sides asked for.
+std::string_view strip(std::string_view text, bool left, bool right);
+std::string_view strip(std::string_view text, std::string_view these, bool left, bool right);
+
+/// str() and repr(); undefined prints as nothing.
+std::string str(const Value& value, Limits& limits);
+std::string repr(const Value& value, Limits& limits);
+/// repr() of a float.
+std::string float_text(double value);
+
+bool truth(const Value& value);
+bool equal(const Value& a, const Value& b, Limits& limits);
+/// Fails unless both are numbers, texts, or lists of such.
+bool less(const Value& a, const Value& b, Limits& limits);
+/// `item` in `container`.
+bool contains(const Value& container, const Value& item, Limits& limits);
+/// What a for statement goes through. Fails on what Python does not iterate.
+List iterate(const Value& value, Limits& limits);
+/// len(); fails on what has none.
+std::size_t length(const Value& value);
+
+/// + - * / // % **
+Value arithmetic(std::string_view op, const Value& a, const Value& b, Limits& limits);
+Value negative(const Value& value);
+
+/// Texts count in code points. Fails on an index that is no integer; out of range: null.
+Value item_at(const Value& container, const Value& index);
+Value slice(const Value& container, const Value& start, const Value& stop, const Value& step,
+            Limits& limits);
+
+}  // namespace graft::core::jinja

@@ -1,0 +1,92 @@
+#include "core/text/template/value.hpp"
+
+#include <limits>
+
+#include "core/text/template/limits.hpp"
+
+namespace graft::core::jinja {
+
+const Value* Dict::find(std::string_view key) const {
+  for (const auto& [name, value] : items) {
+    if (name == key) return &value;
+  }
+  return nullptr;
+}
+
+void Dict::set(std::string_view key, Value value) {
+  for (auto& [name, old] : items) {
+    if (name == key) {
+      old = std::move(value);
+      return;
+    }
+  }
+  items.emplace_back(std::string(key), std::move(value));
+}
+
+namespace {
+
+Value convert(const Json& json, int depth) {
+  if (depth > deepest_nesting) throw Failure(cat("a variable is nested deeper than ", depth - 1));
+  switch (json.type()) {
+    case Json::value_t::boolean:
+      return json.get<bool>();
+    case Json::value_t::number_integer:
+      return json.get<std::int64_t>();
+    case Json::value_t::number_unsigned:
+      if (json.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max()) {
+        throw Failure(cat("the integer ", json.get<std::uint64_t>(), " is too large"));
+      }
+      return json.get<std::int64_t>();
+    case Json::value_t::number_float:
+      return json.get<double>();
+    case Json::value_t::string:
+      return json.get_ref<const std::string&>();
+    case Json::value_t::array: {
+      List items;
+      for (const Json& item : json) items.push_back(convert(item, depth + 1));
+      return Value::list(std::move(items));
+    }
+    case Json::value_t::object: {
+      Dict dict;
+      for (const auto& [key, value] : json.items()) {
+        dict.items.emplace_back(key, convert(value, depth + 1));
+      }
+      return dict;
+    }
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+Value Value::from(const Json& json) {
+  return convert(json, 0);
+}
+
+std::int64_t Value::as_integer() const {
+  if (const auto* b = std::get_if<bool>(&data_)) return *b ? 1 : 0;
+  return std::get<std::int64_t>(data_);
+}
+
+double Value::as_real() const {
+  if (const auto* d = std::get_if<double>(&data_)) return *d;
+  return static_cast<double>(as_integer());
+}
+
+std::string Value::type_name() const {
+  if (is_undefined()) return "undefined";
+  if (is_none()) return "NoneType";
+  if (is_boolean()) return "bool";
+  if (is_integer()) return "int";
+  if (is_real()) return "float";
+  if (is_text()) return "str";
+  if (is_tuple()) return "tuple";
+  if (list() != nullptr) return "list";
+  if (dict() != nullptr) return "dict";
+  if (space() != nullptr) return "namespace";
+  if (loop() != nullptr) return "loop";
+  return "function";
+}
+
+}  // namespace graft::core::jinja
