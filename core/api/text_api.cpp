@@ -8,18 +8,31 @@ using namespace graft::core;
 
 struct graft_tokenizer {
   std::shared_ptr<EngineState> engine;
-  Tokenizer tokenizer;
+  std::optional<Tokenizer> tokenizer;  // none: a template file
   std::optional<ChatTemplate> chat_template;
   std::string path;
 };
+
+namespace {
+
+const Tokenizer& tokens_of(graft_tokenizer* t) {
+  if (!require(t, "tokenizer").tokenizer) {
+    throw Error(GRAFT_E_STATE, cat("'", t->path, "' is a template, not a tokenizer."));
+  }
+  return *t->tokenizer;
+}
+
+}  // namespace
 
 graft_status graft_tokenizer_open(graft_engine* engine, const char* path, graft_tokenizer** out,
                                   graft_error* error) {
   return guard(error, [&] {
     require(out, "out");
     const std::string file = require_text(path, "path");
-    *out = new graft_tokenizer{require(engine, "engine").state, Tokenizer::load(file),
-                               ChatTemplate::load(file), file};
+    const auto& state = require(engine, "engine").state;
+    std::optional<Tokenizer> tokenizer;
+    if (!file.ends_with(".jinja")) tokenizer = Tokenizer::load(file);
+    *out = new graft_tokenizer{state, std::move(tokenizer), ChatTemplate::load(file), file};
   });
 }
 
@@ -30,7 +43,7 @@ void graft_tokenizer_destroy(graft_tokenizer* tokenizer) {
 graft_status graft_tokenizer_encode(graft_tokenizer* tokenizer, const char* text, size_t size,
                                     int32_t special, graft_text** out, graft_error* error) {
   return guard(error, [&] {
-    const Tokenizer& t = require(tokenizer, "tokenizer").tokenizer;
+    const Tokenizer& t = tokens_of(tokenizer);
     Json ids = Json::array(), offsets = Json::array(), pieces = Json::array();
     for (const Token& token : t.encode({&require(text, "text"), size}, special != 0)) {
       ids.push_back(token.id);
@@ -46,7 +59,7 @@ graft_status graft_tokenizer_decode(graft_tokenizer* tokenizer, const int32_t* i
   return guard(error, [&] {
     if (n > 0) require(ids, "ids");
     const std::vector<std::int32_t> list(ids, ids + n);
-    give(out, require(tokenizer, "tokenizer").tokenizer.decode(list, skip_special != 0));
+    give(out, tokens_of(tokenizer).decode(list, skip_special != 0));
   });
 }
 

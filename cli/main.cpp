@@ -1,0 +1,72 @@
+// graft: the command. A thin client of graft.h.
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <graft/graft.hpp>
+#include <new>
+
+#include "cli/command.hpp"
+#include "cli/terminal.hpp"
+
+namespace {
+
+using namespace cli;
+
+const std::vector<std::string> kPlanned = {"merge", "adapter", "quantize"};
+
+[[noreturn]] void unknown(const std::string& name) {
+  if (std::find(kPlanned.begin(), kPlanned.end(), name) != kPlanned.end()) {
+    throw UsageError("'graft " + name + "' is not there yet. 'graft' lists what is.");
+  }
+  std::vector<std::string> known = {"help"};
+  for (const Command& c : commands()) known.emplace_back(c.name);
+  throw UsageError("there is no command '" + name + "'." + did_you_mean(name, known) +
+                   " 'graft' lists them.");
+}
+
+const Command& command_named(const std::string& name) {
+  for (const Command& c : commands()) {
+    if (name == c.name) return c;
+  }
+  unknown(name);
+}
+
+int run(std::vector<std::string> arguments) {
+  if (!arguments.empty() && arguments[0] == "--version") arguments[0] = "version";
+  const bool asks = arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" ||
+                    arguments[0] == "help";
+  if (asks) {
+    print(arguments.size() > 1 ? help_of(command_named(arguments[1])) : help());
+    return kDone;
+  }
+  const Command& command = command_named(arguments[0]);
+  const Options options = parse(command, {arguments.begin() + 1, arguments.end()});
+  if (options.has("help")) {
+    print(help_of(command));
+    return kDone;
+  }
+  return command.run(options);
+}
+
+int complain(const char* message, int status) {
+  say(std::string("graft: ") + message);
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of writing, which is reported
+  stop_on_signals();
+  try {
+    const int status = run({argv + 1, argv + argc});
+    finish_output();
+    return status;
+  } catch (const UsageError& e) {
+    return complain(e.what(), kUsage);
+  } catch (const std::bad_alloc&) {
+    return complain("out of memory.", kFailed);
+  } catch (const std::exception& e) {
+    return complain(e.what(), kFailed);
+  }
+}

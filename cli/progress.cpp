@@ -1,0 +1,105 @@
+#include "cli/progress.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "cli/terminal.hpp"
+
+namespace cli {
+namespace {
+
+std::string format(const char* how, double value) {
+  char text[48];
+  std::snprintf(text, sizeof text, how, value);
+  return text;
+}
+
+/// "1:02:03" or "2:03"
+std::string clock_text(double seconds) {
+  const auto s = static_cast<long long>(seconds + 0.5);
+  char text[48];
+  if (s >= 3600) {
+    std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
+  } else {
+    std::snprintf(text, sizeof text, "%lld:%02lld", s / 60, s % 60);
+  }
+  return text;
+}
+
+std::string bar(double done, int width) {
+  const int full = std::clamp(static_cast<int>(done * width), 0, width);
+  return "[" + std::string(static_cast<std::size_t>(full), '#') +
+         std::string(static_cast<std::size_t>(width - full), '.') + "]";
+}
+
+double number(const Json& event, const char* key) {
+  const auto found = event.find(key);
+  return found != event.end() && found->is_number() ? found->get<double>() : 0;
+}
+
+}  // namespace
+
+Progress::Progress(bool shown) : shown_(shown), bar_(shown && errors_to_terminal()) {}
+
+Progress::~Progress() {
+  if (bar_) set_status_line("");
+}
+
+void Progress::event(const Json& event) {
+  const std::string kind = event.value("event", "");
+  if (kind == "start") {
+    steps_ = static_cast<long long>(number(event, "steps"));
+    begin_ = std::chrono::steady_clock::now();
+    first_ = -1;
+  } else if (kind == "end") {
+    if (bar_) set_status_line("");
+    if (shown_) {
+      const double seconds = number(event, "seconds");
+      say(format("graft: %.0f steps in all, ", number(event, "steps")) +
+          format("%.0f tokens; this time ", number(event, "tokens")) + clock_text(seconds) +
+          format(" minutes, peak memory %.2f GiB",
+                 number(event, "peak_resident_bytes") / (1 << 30)));
+    }
+  } else if (kind == "note") {
+    if (shown_) say("graft: " + event.value("text", ""));
+  } else if (kind == "checkpoint") {
+    if (shown_ && !bar_) say("graft: checkpoint " + event.value("path", ""));
+  } else if (event.contains("eval_loss")) {
+    if (shown_) {
+      say(format("step %6.0f", number(event, "step")) +
+          format("  eval loss %.4f", number(event, "eval_loss")) +
+          format(" over %.0f tokens", number(event, "eval_tokens")));
+    }
+  } else if (event.contains("loss")) {
+    step_event(event);
+  }
+}
+
+void Progress::step_event(const Json& event) {
+  step_ = static_cast<long long>(number(event, "step"));
+  if (!shown_) return;
+  if (first_ < 0) first_ = step_ - 1;
+  const double elapsed =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  const double eta = elapsed / static_cast<double>(std::max(1LL, step_ - first_)) *
+                     static_cast<double>(std::max(0LL, steps_ - step_));
+  const std::string numbers = format("loss %.4f", number(event, "loss")) +
+                              format("  %.0f tokens/s", number(event, "tokens_per_s")) +
+                              format("  lr %.2e", number(event, "lr")) + "  ETA " + clock_text(eta);
+  const std::string count = std::to_string(step_) + "/" + std::to_string(steps_);
+  if (bar_) {
+    const int room = columns() - 1 - static_cast<int>(count.size() + numbers.size()) - 6;
+    const double done = static_cast<double>(step_) / static_cast<double>(std::max(1LL, steps_));
+    std::string line = count + "  ";
+    if (room >= 8) line += bar(done, std::min(room, 30)) + "  ";
+    line += numbers;
+    line.resize(std::min<std::size_t>(line.size(), static_cast<std::size_t>(columns() - 1)));
+    set_status_line(line);
+    return;
+  }
+  const long long every = std::max(1LL, steps_ / 50);
+  if (step_ % every == 0 || step_ == steps_ || step_ == first_ + 1)
+    say("step " + count + "  " + numbers);
+}
+
+}  // namespace cli
