@@ -1,4 +1,5 @@
-"""Makes data/kernels.json: every kernel of the backend contract, computed by torch in float64.
+"""Makes data/kernels.json: every kernel of the backend contract, computed by torch in float64,
+and the few that say where bf16 rounds.
 
     python tests/golden/make_kernels.py
 
@@ -36,7 +37,8 @@ def ids(*values):
 
 def operand(tensor):
     tensor = tensor.detach()
-    kind = "i32" if tensor.dtype == torch.int32 else "f64"
+    kind = {torch.int32: "i32", torch.float64: "f64", torch.float32: "f32",
+            torch.bfloat16: "bf16"}[tensor.dtype]
     return {"type": kind, "shape": list(tensor.shape), "values": tensor.flatten().tolist()}
 
 
@@ -77,8 +79,8 @@ def products():
     case("matmul/1", [a, b, bias], [0.7 * a @ b + bias], alpha=0.7)
     case("matmul/1", [a, b, bias], [before + 0.7 * a @ b + bias], before=[before], alpha=0.7,
          accumulate=1)
-    wide = rand(2, 3), rand(3, 259)
-    case("matmul/1", list(wide), [wide[0] @ wide[1]], alpha=1.0)
+    wide = rand(2, 3), rand(3, 259), rand(259)
+    case("matmul/1", list(wide), [wide[0] @ wide[1] + wide[2]], alpha=1.0)
     x, before = rand(3, 4, 5), rand(1, 4, 1)
     case("reduce_sum/1", [x], [x.sum((0, 2), keepdim=True)])
     case("reduce_sum/1", [x], [before + x.sum((0, 2), keepdim=True)], before=[before], accumulate=1)
@@ -121,8 +123,8 @@ def rotations():
     x, dy = grad(rows, heads, dim), rand(rows, heads, dim)
     positions = ids(0, 3, 700, 11)
     inv_freq = 100.0 ** (-torch.arange(0, rotary, 2) / rotary)
-    inv_freq = inv_freq.float().double()  # the kernel takes F32
-    angles = positions.double()[:, None, None] * inv_freq
+    inv_freq = inv_freq.float()  # as the kernel takes it
+    angles = positions.double()[:, None, None] * inv_freq.double()
     angles = torch.cat((angles, angles), -1)
     part, rest = x[..., :rotary], x[..., rotary:]
     half = torch.cat((-part[..., rotary // 2:], part[..., :rotary // 2]), -1)
@@ -173,6 +175,10 @@ def dropout():
             bits = philox((e // 4, *word[r], stream), key)[e % 4]
             y[r, e] = y[r, e] / (1 - p) if bits >= math.floor(p * 2**32) else 0
     case("dropout/1", [x, keys, seed], [y.reshape(3, 2, 5)], p=p, stream=stream)
+    # Bits equal to the threshold are kept.
+    bits = philox((0, 5, 6, 0), (7, 8))[0]
+    x, p = rand(1, 1, low=1), bits / 2**32
+    case("dropout/1", [x, ids(5, 6).reshape(1, 2), ids(7, 8)], [x / (1 - p)], p=p, stream=0)
 
 
 def attend(causal, window, softcap, sequences, krows, heads=4, kv_heads=2, d=6, dv=5, scale=0.45):
@@ -246,8 +252,35 @@ def fused():
     case("sum_squares/1", [x], [(x * x).sum().reshape(1)])
 
 
+def rounded():
+    """bf16, where a line of the contract says what is rounded: exact in f64, rounded there alone."""
+    bf16, eps = torch.bfloat16, 0.02
+    x, r, dy = (rand(3, 64).to(bf16) for _ in range(3))
+    w = rand(64).to(bf16)
+
+    def rms(values):
+        values = values.double()
+        hat = (values * (values.square().mean(-1, keepdim=True) + eps).rsqrt()).to(bf16)
+        return hat, (hat.double() * w.double()).to(bf16)
+
+    hat, y = rms(x)
+    case("norm/1", [x, w], [y], kind=0, eps=eps)
+    case("norm_bwd_weight/1", [dy, x], [(dy.double() * hat.double()).sum(0).float()], kind=0,
+         eps=eps)
+    s = (x.double() + r.double()).to(bf16)
+    case("add_norm/1", [x, r, w], [s, rms(s)[1]], kind=0, eps=eps)
+    x, positions = rand(3, 2, 16).to(bf16), ids(1, 30, 777)
+    inv_freq = (100.0 ** (-torch.arange(0, 16, 2) / 16)).float()
+    angles = positions.float()[:, None, None] * inv_freq
+    cos, sin = angles.cos().to(bf16).double(), angles.sin().to(bf16).double()
+    a, b = x.double().chunk(2, -1)
+    y = torch.cat((a * cos - b * sin, b * cos + a * sin), -1).to(bf16)
+    case("rope/1", [x, positions, inv_freq], [y], scale=1.0, inverse=0)
+
+
 if __name__ == "__main__":
-    for part in (elementwise, products, norms, rotations, rows, losses, dropout, attentions, fused):
+    for part in (elementwise, products, norms, rotations, rows, losses, dropout, attentions, fused,
+                 rounded):
         part()
     path = pathlib.Path(__file__).resolve().parent / "data" / "kernels.json"
     path.write_text("[\n" + ",\n".join(json.dumps(one) for one in CASES) + "\n]\n")

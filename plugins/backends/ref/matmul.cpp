@@ -10,20 +10,13 @@ namespace {
 
 constexpr std::int64_t kTile = 256;
 
-// View `v`'s last two axes at the place `index` (row-major) of c's leading axes. An operand that
-// has fewer axes, or extent 1 in one, is the same for all places of it.
-graft_view matrix_at(const graft_view& v, const graft_view& c, std::int64_t index) {
+// View `v`'s last two axes at the place `index` (row-major) of the leading axes.
+graft_view matrix_at(const graft_view& v, std::int64_t index) {
   graft_view out = v;
-  const std::int32_t skipped = c.ndim - v.ndim;
-  std::int64_t offset = 0;
-  for (std::int32_t d = c.ndim - 3; d >= 0; --d) {
-    const std::int64_t place = index % c.shape[d];
-    index /= c.shape[d];
-    if (d < skipped || v.shape[d - skipped] == 1) continue;
-    require(v.shape[d - skipped] == c.shape[d], "matmul: leading axes differ");
-    offset += place * v.stride[d - skipped];
+  for (std::int32_t d = v.ndim - 3; d >= 0; --d) {
+    out = part_of(out, d, index % v.shape[d], 1);
+    index /= v.shape[d];
   }
-  out.data = static_cast<char*>(v.data) + offset * static_cast<std::int64_t>(dtype_bytes(v.dtype));
   out.ndim = 2;
   for (std::int32_t d = 0; d < 2; ++d) {
     out.shape[d] = v.shape[v.ndim - 2 + d];
@@ -58,22 +51,25 @@ void matmul_2d(const graft_view& a, const graft_view& b, const Values& bias, con
 
 void matmul(const graft_kernel_args& args) {
   const graft_view &a = args.in[0], &b = args.in[1], &c = args.out[0];
-  require(a.ndim >= 2 && b.ndim >= 2 && c.ndim >= a.ndim && c.ndim >= b.ndim,
-          "matmul: a, b and c need 2 axes or more");
-  require(a.shape[a.ndim - 2] == c.shape[c.ndim - 2] &&
-              b.shape[b.ndim - 1] == c.shape[c.ndim - 1] &&
-              a.shape[a.ndim - 1] == b.shape[b.ndim - 2],
+  require(c.ndim >= 2 && a.ndim == c.ndim && b.ndim == c.ndim,
+          "matmul: a, b and c have different ranks, or less than 2 axes");
+  const std::int32_t m = c.ndim - 2, n = c.ndim - 1;
+  require(a.shape[m] == c.shape[m] && b.shape[n] == c.shape[n] && a.shape[n] == b.shape[m],
           "matmul: a [m, k], b [k, n] and c [m, n] do not fit");
+  std::int64_t matrices = 1;
+  for (std::int32_t d = 0; d < m; ++d) {
+    require(a.shape[d] == c.shape[d] && b.shape[d] == c.shape[d],
+            "matmul: leading axes differ (broadcast is stride 0)");
+    matrices *= c.shape[d];
+  }
   const Values bias = args.n_in > 2 ? load(args.in[2]) : Values();
-  require(args.n_in <= 2 || static_cast<std::int64_t>(bias.size()) == c.shape[c.ndim - 1],
+  require(args.n_in <= 2 || static_cast<std::int64_t>(bias.size()) == c.shape[n],
           "matmul: bias is not [n]");
   const double alpha = attr_f(&args, "alpha", 1);
   const bool accumulate = attr_i(&args, "accumulate");
 
-  std::int64_t matrices = 1;
-  for (std::int32_t d = 0; d + 2 < c.ndim; ++d) matrices *= c.shape[d];
   for (std::int64_t i = 0; i < matrices; ++i)
-    matmul_2d(matrix_at(a, c, i), matrix_at(b, c, i), bias, matrix_at(c, c, i), alpha, accumulate);
+    matmul_2d(matrix_at(a, i), matrix_at(b, i), bias, matrix_at(c, i), alpha, accumulate);
 }
 
 }  // namespace graft::ref
