@@ -77,7 +77,8 @@ graft::Engine open_engine(const Options& options) {
   }
   graft::Engine engine(to_text(config));
   engine.set_log(
-      [](std::int32_t level, std::string_view, std::string_view message) {
+      [](std::int32_t level, std::string_view source, std::string_view message) {
+        if (level < 2 && source == "plugins") return;  // graft plugins tells
         say((level >= 2 ? "graft: warning: " : "graft: ") + std::string(message));
       },
       options.has("quiet") ? 3 : 1);

@@ -1,6 +1,6 @@
 // graft train and graft plan.
 #include <algorithm>
-#include <filesystem>
+#include <sstream>
 
 #include "cli/lines.hpp"
 #include "cli/progress.hpp"
@@ -38,9 +38,15 @@ graft::Session open_session(const graft::Engine& engine, const Options& options)
     const std::string message = e.what();
     const std::string librarys_name = "run.json";
     if (e.status() != GRAFT_E_INVALID || message.rfind(librarys_name, 0) != 0) throw;
-    const std::string& name = options.positional.at(0);
-    throw UsageError((name == "-" ? "standard input" : name) +
-                     message.substr(librarys_name.size()));
+    const std::string& path = options.positional.at(0);
+    const std::string name = path == "-" ? "standard input" : path;
+    std::string text;
+    std::istringstream lines(message);
+    for (std::string line; std::getline(lines, line);) {
+      const bool its = line.rfind(librarys_name, 0) == 0;
+      text += (text.empty() ? "" : "\n") + (its ? name + line.substr(librarys_name.size()) : line);
+    }
+    throw UsageError(text);
   }
 }
 

@@ -300,8 +300,13 @@ class Validator {
 Json validate(const Json& value, const Json& schema, std::string_view who) {
   Json result = value;
   Problems problems;
+  std::string where;
+  if (const std::size_t at = who.find(": /"); at != std::string_view::npos) {
+    where = who.substr(at + 2);
+    who = who.substr(0, at);
+  }
   try {
-    Validator(problems).check(result, schema, "", 0);
+    Validator(problems).check(result, schema, where, 0);
   } catch (const Json::exception& e) {
     throw Error(GRAFT_E_INVALID, cat(who, ": the schema itself is malformed: ", e.what()));
   }

@@ -11,7 +11,8 @@ namespace graft::core {
 ///
 /// Throws GRAFT_E_INVALID with all problems found (at most eight), one a line: the JSON Pointer,
 /// what is there, what would be right, and the nearest known key for an unknown one. `who` names
-/// the source ("run.json", "plugin lora").
+/// the source ("run.json", "plugin lora"); it may end in the pointer of `value` itself
+/// ("run.json: /methods/0"), which those of the problems then go on from.
 ///
 /// Keywords: type, properties, required, additionalProperties, items, minItems, maxItems,
 /// enum, const, minimum, maximum, exclusiveMinimum, exclusiveMaximum, minLength, oneOf, anyOf,

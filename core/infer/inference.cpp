@@ -8,6 +8,7 @@
 #include "core/infer/engine.hpp"
 #include "core/plugin/host_config.hpp"
 #include "core/tensor/dtype.hpp"
+#include "core/text/utf8.hpp"
 #include "core/train/run_config.hpp"
 
 namespace graft::core {
@@ -86,7 +87,8 @@ std::size_t incomplete_tail(const std::string& s) {
   return 0;
 }
 
-/// Hands text on as soon as it is whole: no half characters, no beginnings of stop texts.
+/// Hands text on as soon as it is whole: no half characters, no beginnings of stop texts. What is no
+/// UTF-8 becomes U+FFFD.
 class Stream {
  public:
   Stream(const std::vector<std::string>& stop, const TextSink& sink) : stop_(stop), sink_(sink) {}
@@ -108,7 +110,7 @@ class Stream {
   }
   void finish() { send(text_.size()); }
   bool stopped() const { return stopped_; }
-  const std::string& text() const { return text_; }
+  std::string text() const { return utf8_lossy(text_); }
 
  private:
   std::size_t searched(const std::string& s) const {
@@ -122,7 +124,7 @@ class Stream {
   }
   bool send(std::size_t to) {
     if (to <= sent_) return true;
-    const std::string_view piece = std::string_view(text_).substr(sent_, to - sent_);
+    const std::string piece = utf8_lossy(std::string_view(text_).substr(sent_, to - sent_));
     sent_ = to;
     return !sink_ || sink_(piece);
   }
@@ -222,6 +224,7 @@ Json Inference::score(const Json& request, std::int64_t top) {
   }
   Json line = {{"input_ids", example.ids}, {"logprobs", logprobs}};
   line["loss"] = n > 0 ? Json(sum / static_cast<double>(n)) : Json(nullptr);
+  if (n + 1 != static_cast<std::int64_t>(example.ids.size())) line["loss_tokens"] = n;
   if (top > 0) {
     Json next = Json::array();
     for (const auto& [id, logprob] : most_likely(scored.last_logits, top)) {

@@ -79,6 +79,8 @@ OutputFolder::OutputFolder(const fs::path& folder, bool resume, bool force) : pa
   }
   if (resume || !holds_a_run(folder)) return;
   if (!force) {
+    std::error_code ignored;
+    fs::remove(lock, ignored);
     ::close(lock_);
     throw Error(
         GRAFT_E_BUSY,

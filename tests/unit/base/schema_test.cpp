@@ -52,6 +52,19 @@ TEST(SchemaTest, KeepsWhatIsGiven) {
   EXPECT_EQ(check(to_text(result)), result);  // a resolved file resolves to itself
 }
 
+TEST(SchemaTest, PointersGoOnFromThatOfTheValue) {
+  const Json schema_of_one =
+      parse_json(R"({"type": "object", "properties": {"rank": {"type": "integer"}}})", "schema");
+  const Json wrong = parse_json(R"({"rank": "x"})", "text");
+  EXPECT_ERROR(validate(wrong, schema_of_one, "run.json: /methods/0"),
+               "run.json: /methods/0/rank is");
+  Json closed = schema_of_one;
+  closed["additionalProperties"] = false;
+  EXPECT_ERROR(validate({{"rnak", 1}}, closed, "run.json: /methods/0"),
+               "run.json: unknown key /methods/0/rnak. Did you mean 'rank'?");
+  EXPECT_ERROR(validate(wrong, schema_of_one, "plugin lora"), "plugin lora: /rank is");
+}
+
 TEST(SchemaTest, NamesTheNearestKey) {
   EXPECT_ERROR(check(R"({"model": {"path": "m"}, "train": {"lr_shedule": "cosine"}})"),
                "run.json: unknown key /train/lr_shedule. Did you mean 'schedule'?");

@@ -1,0 +1,178 @@
+"""Training through the command: what is written, stopping, and going on."""
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+from support import GRAFT, CommandTest, read_lines, write_lines
+
+LONG = {"train": {"steps": 160}, "output": {"save_every": 10}}
+
+
+class Runs(CommandTest):
+    def test_writes_the_output_folder(self):
+        run = self.run_file(data={"eval": str(self.train_file)}, output={"eval_every": 6, "keep": 2})
+        done = self.graft("train", run)
+        out = self.folder / "out"
+        self.assertEqual(done.stdout.strip(), str(out))
+        for name in ("adapter_config.json", "adapter_model.safetensors", "graft.json", "run.json", "plan.txt"):
+            self.assertTrue((out / name).stat().st_size > 0, name)
+        lines = self.metrics(out)
+        self.assertEqual((lines[0]["event"], lines[-1]["event"]), ("start", "end"))
+        self.assertGreater(lines[0]["plan_bytes"], 0)
+        self.assertEqual([line["step"] for line in self.steps(out)], list(range(1, 13)))
+        for key in ("step", "loss", "grad_norm", "lr", "tokens", "tokens_per_s", "seconds"):
+            self.assertIn(key, self.steps(out)[0])
+        evaluated = {line["step"]: line["eval_loss"] for line in lines if "eval_loss" in line}
+        self.assertEqual(sorted(evaluated), [0, 6, 12])
+        self.assertLess(evaluated[12], evaluated[0])
+        self.assertEqual(sorted(p.name for p in (out / "checkpoints").iterdir()), ["step-000008", "step-000012"])
+        # The resolved configuration gives the same result.
+        self.graft("train", out / "run.json", "--output.dir", "again", "--quiet")
+        self.assertEqual((out / "adapter_model.safetensors").read_bytes(),
+                         (self.folder / "again" / "adapter_model.safetensors").read_bytes())
+
+    def test_prints_lines_where_there_is_no_terminal(self):
+        run = self.run_file()
+        errors = self.graft("train", run).stderr
+        self.assertRegex(errors, r"step 12/12  loss \d+\.\d+  \d+ tokens/s  lr \S+  ETA")
+        self.assertNotIn("\x1b", errors)
+        self.assertEqual(self.graft("train", run, "--force", "--quiet").stderr, "")
+
+    def test_prints_events_as_json(self):
+        events = read_lines(self.graft("train", self.run_file(), "--json", "--quiet").stdout)
+        self.assertEqual(events[0]["event"], "start")
+        self.assertEqual(events[-1]["event"], "end")
+        self.assertEqual(sum("loss" in e for e in events), 12)
+
+    def test_batches_of_all_sizes_run_on_one_recording(self):
+        texts = ["a", "The river", "A baker bakes bread. " * 3, "sea " * 20, "It is four miles.", "x " * 30]
+        data = write_lines(self.folder / "sizes.jsonl", [{"text": t} for t in texts])
+        self.graft("train", self.run_file(data={"train": str(data)},
+                                          train={"steps": 10, "batch_size": None, "batch_tokens": 64}))
+        out = self.folder / "out"
+        self.assertGreater(len({line["tokens"] for line in self.steps(out)}), 3)
+        self.assertEqual(self.metrics(out)[-1]["recordings"], 1)
+
+    def test_trains_on_from_an_adapter(self):
+        self.graft("train", self.run_file())
+        more = self.run_file("more.json", methods=[{"load": "out"}], output={"dir": "more"})
+        self.graft("train", more)
+        self.assertLess(self.steps(self.folder / "more")[-1]["loss"], self.steps(self.folder / "out")[0]["loss"])
+
+    def test_two_methods_write_two_folders(self):
+        methods = [{"type": "lora", "name": name, "rank": 2, "targets": [target]}
+                   for name, target in (("first", "q_proj"), ("second", "down_proj"))]
+        self.graft("train", self.run_file(methods=methods))
+        for name in ("first", "second"):
+            self.assertTrue((self.folder / "out" / name / "adapter_model.safetensors").exists())
+        self.graft("inspect", "out")
+
+    def test_a_killed_run_goes_on_to_the_same_adapter(self):
+        begin = time.monotonic()
+        self.graft("train", self.run_file(**LONG), "--output.dir", "whole", "--quiet")
+        length = time.monotonic() - begin
+        chance = random.Random()
+        kills = 0
+        for attempt in range(40):
+            resumable = any((self.folder / "out" / "checkpoints").glob("step-*[0-9]"))
+            how = "--resume" if resumable else "--force"
+            process = self.start("train", self.folder / "run.json", how, "--quiet")
+            wait = chance.uniform(0.05, 0.7) * length if kills < 5 else None
+            try:
+                process.wait(timeout=wait)
+                self.assertEqual(process.returncode, 0, process.stderr.read())
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                kills += 1
+        else:
+            self.fail("the run never ended")
+        self.assertGreater(kills, 0)
+        self.same_run("whole", "out")
+
+    def same_run(self, a, b):
+        a, b = self.folder / a, self.folder / b
+        self.assertEqual((a / "adapter_model.safetensors").read_bytes(), (b / "adapter_model.safetensors").read_bytes())
+        curves = [[(s["step"], s["loss"], s["grad_norm"]) for s in self.steps(folder)] for folder in (a, b)]
+        self.assertEqual(*curves)
+
+    def test_a_signal_finishes_the_step_and_saves(self):
+        self.graft("train", self.run_file(**LONG), "--output.dir", "whole", "--quiet")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            shutil.rmtree(self.folder / "out", ignore_errors=True)
+            process = self.start("train", self.folder / "run.json")
+            self.wait_for_steps(self.folder / "out", 3, process)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 130, errors)
+            self.assertRegex(errors, r"graft: interrupted after step \d+")
+            self.assertIn(f"graft train {self.folder / 'run.json'} --resume", errors)
+            lines = self.metrics(self.folder / "out")
+            self.assertEqual(lines[-1]["event"], "end")
+            self.assertLess(lines[-1]["steps"], 160)
+            self.graft("score", self.model, "--input", "-", "--adapter", "out", "--backend", "ref",
+                       input='{"text": "The river"}\n')
+            again = self.graft("train", self.folder / "run.json", "--resume")
+            self.assertIn(f"resumed from step {lines[-1]['steps']}", again.stderr)
+            self.same_run("whole", "out")
+
+    def test_a_broken_checkpoint_is_passed_over(self):
+        self.graft("train", self.run_file(**LONG), "--output.dir", "whole", "--quiet")
+        process = self.start("train", self.folder / "run.json", "--quiet")
+        self.wait_for_steps(self.folder / "out", 35, process)
+        process.kill()
+        process.communicate()
+        newest = max((self.folder / "out" / "checkpoints").glob("step-*[0-9]"))
+        state = newest / "state.safetensors"
+        data = bytearray(state.read_bytes())
+        data[-1] ^= 1
+        state.write_bytes(data)
+        done = self.graft("train", self.folder / "run.json", "--resume")
+        self.assertIn(newest.name, done.stderr)
+        self.same_run("whole", "out")
+
+    def test_a_run_with_other_settings_is_not_resumed(self):
+        self.graft("train", self.run_file(), "--quiet")
+        self.refused("train", self.folder / "run.json", "--resume", "--optimizer.lr", "0.02", says=["lr"])
+
+    def test_a_folder_in_use_is_refused(self):
+        run = self.run_file(**LONG)
+        process = self.start("train", run)
+        self.wait_for_steps(self.folder / "out", 1, process)
+        for how in ([], ["--force"], ["--resume"]):
+            self.refused("train", run, *how, says=["in use", str(self.folder / "out")])
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130)
+
+    def test_a_finished_run_is_not_overwritten(self):
+        run = self.run_file()
+        self.graft("train", run)
+        before = {p.name: p.read_bytes() for p in (self.folder / "out").iterdir() if p.is_file()}
+        self.refused("train", run, says=["--force", "--resume"])
+        self.assertEqual(before, {p.name: p.read_bytes() for p in (self.folder / "out").iterdir() if p.is_file()})
+        self.graft("train", run, "--force", "--train.steps", "2")
+        self.assertEqual(len(self.steps(self.folder / "out")), 2)
+
+    def test_a_loss_that_is_not_a_number_stops_the_run(self):
+        run = self.run_file(optimizer={"type": "sgd", "lr": 1e30}, output={"save_every": 1})
+        done = self.refused("train", run, says=["checkpoint", "step-00000"])
+        self.assertRegex(done.stderr, r"step \d+")
+
+    def test_the_best_adapter_is_kept(self):
+        run = self.run_file(data={"eval": str(self.train_file)}, optimizer={"lr": 0.3},
+                            output={"best": True, "eval_every": 2})
+        done = self.graft("train", run)
+        evaluated = {line["step"]: line["eval_loss"] for line in self.metrics(self.folder / "out")
+                     if "eval_loss" in line and line["step"] > 0}
+        best = min(evaluated, key=evaluated.get)
+        self.assertIn(f"that of step {best}", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
