@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/graph/passes.hpp"
 
 namespace graft::core {
@@ -33,6 +35,15 @@ std::int64_t sole_accumulator(const Graph& graph, const Uses& u, ValueId id) {
   return node.op->traits.accumulates && node.out.size() == 1 && node.onto == kNone ? p : -1;
 }
 
+/// Whether an op between two others reads or writes `id`.
+bool touched(const Graph& graph, ValueId id, std::int64_t after, std::int64_t before) {
+  for (std::int64_t i = after + 1; i < before; ++i) {
+    const Node& node = graph.nodes[static_cast<std::size_t>(i)];
+    if (node.onto == id || std::count(node.in.begin(), node.in.end(), id) > 0) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 void fuse(Graph& graph) {
@@ -43,11 +54,10 @@ void fuse(Graph& graph) {
     // dst += op(..) with a single reader: op accumulates onto dst.
     if (node.op->name == "assign" && attr(node.params, "accumulate").i == 1) {
       const std::int64_t p = sole_accumulator(graph, u, node.in[0]);
-      if (p < 0) continue;
-      Node made = graph.nodes[static_cast<std::size_t>(p)];
-      made.onto = node.in[1];
-      node = std::move(made);
-      removed[static_cast<std::size_t>(p)] = true;
+      if (p < 0 || touched(graph, node.in[1], p, static_cast<std::int64_t>(i))) continue;
+      // There, not here: what it reads can go as soon as it is done.
+      graph.nodes[static_cast<std::size_t>(p)].onto = node.in[1];
+      removed[i] = true;
       continue;
     }
     // add(a, matmul(..)), a not read afterwards: the matmul accumulates onto a.

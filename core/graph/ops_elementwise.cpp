@@ -114,13 +114,15 @@ Grads decompose_swiglu_bwd(Recorder& r, const Node& n) {
   return {dgate, r.mul(dy, r.act(gate, GRAFT_ACT_SILU))};
 }
 
-OpDef binary(std::string_view name, const char* kernel, decltype(OpDef::derive) derive) {
+/// `cheap`: sums are kept rather than made again, as that would keep two tensors for one.
+OpDef binary(std::string_view name, const char* kernel, bool cheap,
+             decltype(OpDef::derive) derive) {
   OpDef op;
   op.name = name;
   op.kernel = kernel;
   op.min_inputs = op.max_inputs = 2;
   op.traits = {
-      .in_place_input = 0, .accumulates = false, .cheap = true, .broadcasts = true, .tiles = true};
+      .in_place_input = 0, .accumulates = false, .cheap = cheap, .broadcasts = true, .tiles = true};
   op.infer = infer_binary;
   op.derive = derive;
   return op;
@@ -129,8 +131,9 @@ OpDef binary(std::string_view name, const char* kernel, decltype(OpDef::derive) 
 }  // namespace
 
 std::vector<OpDef> elementwise_ops() {
-  std::vector<OpDef> ops = {binary("add", "add/1", derive_add), binary("sub", "sub/1", derive_sub),
-                            binary("mul", "mul/1", derive_mul), binary("div", "div/1", derive_div)};
+  std::vector<OpDef> ops = {
+      binary("add", "add/1", false, derive_add), binary("sub", "sub/1", false, derive_sub),
+      binary("mul", "mul/1", true, derive_mul), binary("div", "div/1", true, derive_div)};
   const OpTraits in_place = {
       .in_place_input = 0, .accumulates = false, .cheap = true, .tiles = true};
 
