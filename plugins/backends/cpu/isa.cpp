@@ -22,6 +22,10 @@ Isa usable_isa() {
   return isa;
 }
 
+bool multiplies_bf16(Isa isa) {
+  return isa == Isa::kAvx512 && __builtin_cpu_supports("avx512bf16");
+}
+
 int usable_cores() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;

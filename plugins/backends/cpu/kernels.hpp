@@ -109,7 +109,7 @@ struct GemmCall {
   int64_t b_row, b_col;
   Type b_type;
   void* c;
-  int64_t c_row;
+  int64_t c_row, c_col;  // one of them is 1
   Type c_type;
   const void* bias;  // of a's type; may be NULL
   float alpha;

@@ -1,5 +1,8 @@
 // Batched matrix products.
+#include <algorithm>
+
 #include "plugins/backends/cpu/call.hpp"
+#include "plugins/backends/cpu/products.hpp"
 
 namespace graft_cpu {
 
@@ -25,6 +28,7 @@ GemmCall shapes_of(const graft_device& device, const graft_kernel_args& args, co
   g.b_row = b.stride[r];
   g.b_col = b.stride[r + 1];
   g.c_row = c.stride[r];
+  g.c_col = 1;
   // Strides along an axis of one element say nothing.
   if (g.k == 1) g.a_col = g.b_row = 1;
   if (g.n == 1) g.b_col = 1;
@@ -58,7 +62,9 @@ std::uint64_t bytes_of_one(const graft_device& device, GemmCall g) {
 
 std::uint64_t matmul_workspace(graft_device* device, const graft_kernel_args* args) {
   const GemmCall g = shapes_of(*device, *args, args->in[0], args->in[1], args->out[0]);
-  const std::uint64_t together = device->isa->gemm_workspace(&g);
+  // Own kernels compute what oneDNN leaves, each at its time in the same memory.
+  const std::uint64_t together =
+      std::max(device->isa->gemm_workspace(&g), device->products->scratch_bytes(g));
   if (!one_thread_each(g, batches_of(args->out[0]))) return together;
   const auto apart = static_cast<std::uint64_t>(g.threads) * bytes_of_one(*device, g);
   return together > apart ? together : apart;
@@ -115,10 +121,19 @@ void matmul(Call& call) {
       }
     return;
   }
-  g.workspace = call.workspace(call.isa().gemm_workspace(&g));
-  for (std::int64_t i = 0; i < batches; ++i) {
-    const GemmCall one = element(i);
+  const auto own = [&](const GemmCall& part) {
+    GemmCall one = part;
+    one.workspace = call.workspace(call.isa().gemm_workspace(&one));
     call.isa().gemm(&one);
+  };
+  Products& products = *call.device.products;
+  const bool by_onednn = products.takes(g);
+  for (std::int64_t i = 0; i < batches; ++i) {
+    if (by_onednn)
+      products.run(
+          element(i), [&](std::uint64_t bytes) { return call.workspace(bytes); }, own);
+    else
+      own(element(i));
   }
 }
 

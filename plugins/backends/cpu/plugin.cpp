@@ -6,6 +6,7 @@
 #include <new>
 
 #include "plugins/backends/cpu/call.hpp"
+#include "plugins/backends/cpu/products.hpp"
 
 namespace graft_cpu {
 namespace {
@@ -80,26 +81,27 @@ graft_status open(const graft_host*, const graft_config* config, graft_device** 
   if (asked < 0 || asked > 1024)
     return gb::fail(error, GRAFT_E_INVALID, "cpu: threads is %lld; 0 to 1024 are possible",
                     static_cast<long long>(asked));
-  auto* device = new (std::nothrow) graft_device;
-  if (!device) return gb::fail(error, GRAFT_E_NO_MEMORY, "cpu: no memory for a device");
+  try {
+    auto device = std::make_unique<graft_device>();
 #ifdef _OPENMP
-  device->threads = asked > 0 ? static_cast<int>(asked) : usable_cores();
+    device->threads = asked > 0 ? static_cast<int>(asked) : usable_cores();
 #else
-  device->threads = 1;
+    device->threads = 1;
 #endif
-  switch (usable_isa()) {
-    case Isa::kBaseline:
-      device->isa = baseline::kernels();
-      break;
-    case Isa::kAvx2:
-      device->isa = avx2::kernels();
-      break;
-    case Isa::kAvx512:
-      device->isa = avx512::kernels();
-      break;
+    const Isa isa = usable_isa();
+    device->isa = isa == Isa::kAvx512 ? avx512::kernels()
+                  : isa == Isa::kAvx2 ? avx2::kernels()
+                                      : baseline::kernels();
+    device->native_bf16 = multiplies_bf16(isa);
+    // Has an effect before oneDNN's first product in this process only.
+    if (isa == Isa::kBaseline) dnnl_set_max_cpu_isa(dnnl_cpu_isa_sse41);
+    if (isa == Isa::kAvx2) dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
+    device->products = std::make_shared<Products>(isa, device->threads, device->native_bf16);
+    *out = device.release();
+    return GRAFT_OK;
+  } catch (const std::exception& e) {
+    return gb::fail(error, GRAFT_E_DEVICE, "cpu: cannot open the device: %s", e.what());
   }
-  *out = device;
-  return GRAFT_OK;
 }
 
 void close(graft_device* device) {
@@ -114,7 +116,7 @@ graft_status device_info(graft_device* device, graft_device_info* info, graft_er
   own.memory_total = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
                      static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   own.caps = GRAFT_CAP_BF16 | GRAFT_CAP_HOST_MEMORY;
-  own.auto_dtype = GRAFT_F32;
+  own.auto_dtype = device->native_bf16 ? GRAFT_BF16 : GRAFT_F32;
   own.threads = static_cast<std::uint32_t>(device->threads);
   std::memcpy(info, &own, info->struct_size < sizeof own ? info->struct_size : sizeof own);
   return GRAFT_OK;

@@ -13,7 +13,7 @@ void put(const graft_view& y, double value, bool accumulate) {
   graft_view x = y;
   x.data = &value;
   x.dtype = GRAFT_F64;
-  copy_view(graft_device{1, nullptr}, x, y, accumulate);
+  copy_view(graft_device{}, x, y, accumulate);
 }
 
 /// `view` with only the axes on which x is (not) summed.

@@ -1,98 +1,77 @@
 // Matrix products in f32 of operands of any type and strides.
 //
-// Tall products pack the right operand once for the whole team, in slivers of kNR columns, and
-// expand a 16-bit left operand; tiles of the result are then independent units of work. A product
-// of few rows reads the right operand where it lies. The sums of an element run over k in blocks of
-// kDepth, whatever the other rows and threads are.
+// Tall products pack the right operand once for the whole team, in slivers of kNR columns; tiles of
+// the result are then independent units of work. Products of few rows are cut by columns instead,
+// and each unit reads its own part of the right operand. Either way the sums of an element run over
+// k in blocks of kDepth, whatever the other rows and threads are.
+#include "plugins/backends/cpu/isa/gemm.hpp"
+
 #include "plugins/backends/cpu/isa/families.hpp"
-#include "plugins/backends/cpu/isa/micro.hpp"
 
 namespace graft_cpu {
 namespace GRAFT_ISA {
 
 namespace {
 
-constexpr int64_t kDepth = 256;    // a sliver of kDepth rows stays in the first cache
-constexpr int64_t kTileRows = 96;  // kTileRows x kDepth of a and the tile stay in the second
-constexpr int64_t kTileColumns = 256;
-constexpr int64_t kChunk = 2 << 20;  // elements of b that are packed at a time
-constexpr int64_t kFewDots = 8;      // rows up to which x Wt is dot products
-constexpr int64_t kFewRows = 32;     // rows up to which b is read where it lies
+constexpr int64_t kChunk = 2 << 20;    // elements of b that are packed at a time
+constexpr int64_t kFewDots = 8;        // rows up to which x Wt is dot products
+constexpr int64_t kFewRows = 32;       // rows up to which a product is cut by columns
+constexpr int64_t kFewColumns = 64;    // columns of such a unit: its tile stays in the first cache
+constexpr int64_t kSecondCache = 768;  // depth up to which kTileRows rows of a stay in it
 
+/// One thread's memory: a tile of the result, a block of a, a block of b.
 constexpr int64_t kTileFloats = kTileRows * kTileColumns;
+constexpr int64_t kLeftFloats = kTileRows * kDepth;
+constexpr int64_t kThreadFloats = kTileFloats + kLeftFloats;
 
-bool expands_left(const GemmCall& c) {
-  return c.a_type != kF32 || (c.a_row != 1 && c.a_col != 1);
+enum class Way {
+  kTall,       // a packed by the team, too: it is used for many columns
+  kNarrow,     // one tile across: each unit packs its part of a
+  kFew,        // few rows: cut by columns
+  kDots,       // few rows, b's columns dense: dot products
+  kTransposed  // few columns, a's columns dense: as kFew, ct = bt at
+};
+Way way_of(const GemmCall& c) {
+  if (c.m <= kFewDots && c.b_row == 1 && c.b_col != 1) return Way::kDots;
+  if (c.m <= kFewRows && c.b_col == 1) return Way::kFew;
+  if (c.n <= kFewRows && c.a_row == 1 && c.a_col != 1 && c.m > c.n && !c.bias)
+    return Way::kTransposed;
+  return c.n <= kTileColumns ? Way::kNarrow : Way::kTall;
 }
-bool left_by_columns(const GemmCall& c) {
-  return c.a_row == 1 && c.a_col != 1;
-}
+
 int64_t chunk_columns(const GemmCall& c) {
   const int64_t fit =
       most(kTileColumns, kChunk / most(c.k, (int64_t)1) / kTileColumns * kTileColumns);
   return least(round_up(c.n, kNR), fit);
 }
 
-/// The left operand as f32, rows or columns as they lay.
-template <class T>
-void expand_left(const GemmCall& c, float* out) {
-  const T* a = (const T*)c.a;
-  const bool columns = left_by_columns(c);
-  const int64_t lines = columns ? c.k : c.m, length = columns ? c.m : c.k;
-  const int64_t line = columns ? c.a_col : c.a_row, step = columns ? c.a_row : c.a_col;
-  GRAFT_OMP(for schedule(static))
-  for (int64_t i = 0; i < lines; ++i) {
-    const T* from = a + i * line;
-    float* to = out + i * length;
-    if (step == 1)
-      strip(length, [&](int64_t j, auto n) { store(to + j, load(from + j, n), n); });
-    else
-      for (int64_t j = 0; j < length; ++j) to[j] = scalar(from + j * step);
-  }
-}
-
-/// Rows [row, row + rows) of the result from the f32 tile.
-template <class Out, class Bias>
-void write_tile(const GemmCall& c, const float* tile, int64_t tile_row, int64_t row, int64_t rows,
-                int64_t column, int64_t columns) {
-  const Bias* bias = c.bias ? (const Bias*)c.bias + column : nullptr;
-  for (int64_t i = 0; i < rows; ++i) {
-    const float* from = tile + i * tile_row;
-    Out* to = (Out*)c.c + (row + i) * c.c_row + column;
-    strip(columns, [&](int64_t j, auto n) {
-      F v = load(from + j, n) * c.alpha;
-      if (bias) v += load(bias + j, n);
-      if (c.accumulate) v += load(to + j, n);
-      store(to + j, v, n);
-    });
-  }
-}
-void write_tile(const GemmCall& c, const float* tile, int64_t tile_row, int64_t row, int64_t rows,
-                int64_t column, int64_t columns) {
-  with_type(c.c_type, [&](auto out) {
-    with_type(c.a_type, [&](auto bias) {
-      write_tile<typename decltype(out)::type, typename decltype(bias)::type>(
-          c, tile, tile_row, row, rows, column, columns);
-    });
-  });
-}
-
 struct Workspace {
-  float *tiles, *left, *right;  // one tile per thread; a expanded; a chunk of b packed
+  float *thread, *left, *right;  // this thread's; a packed; a chunk of b packed
 };
-
 Workspace lay_out(const GemmCall& c) {
+  float* start = (float*)c.workspace;
   Workspace w;
-  w.tiles = (float*)c.workspace;
-  w.left = w.tiles + c.threads * kTileFloats;
-  w.right = w.left + (expands_left(c) ? round_up(c.m * c.k, 16) : 0);
+  w.thread = start + thread_number() * kThreadFloats;
+  w.left = start + c.threads * kThreadFloats;
+  w.right = w.left;
+  if (way_of(c) == Way::kTall) w.right += round_up(c.m, kMR) * c.k;
   return w;
 }
 
-Left left_of(const GemmCall& c, const Workspace& w) {
-  if (!expands_left(c)) return {(const float*)c.a, c.a_row, c.a_col};
-  if (left_by_columns(c)) return {w.left, 1, c.m};
-  return {w.left, c.k, 1};
+template <class A>
+void pack_left_by_team(const GemmCall& c, float* out) {
+  GRAFT_OMP(for schedule(static))
+  for (int64_t i = 0; i < c.m; i += kTileRows)
+    pack_left(least(kTileRows, c.m - i), c.k, (const A*)c.a + i * c.a_row, c.a_row, c.a_col,
+              out + i * c.k, c.k);
+}
+
+template <class B>
+void pack_right_by_team(const GemmCall& c, int64_t first, int64_t columns, float* out) {
+  GRAFT_OMP(for schedule(static))
+  for (int64_t j = 0; j < columns; j += kNR)
+    pack_sliver(c.k, least((int64_t)kNR, columns - j), (const B*)c.b + (first + j) * c.b_col,
+                c.b_row, c.b_col, out + j * c.k);
 }
 
 /// How the result is cut into units of work.
@@ -100,174 +79,158 @@ struct Tiles {
   int64_t rows, columns;  // of a tile
   int64_t down;           // tiles one above the other
 };
-Tiles cut(const GemmCall& c, int64_t columns) {
+Tiles cut(const GemmCall& c, int64_t columns, bool across) {
   Tiles t;
   t.down = ceil_div(c.m, kTileRows);
+  if (!across)
+    t.down = most(t.down, least(ceil_div(c.m, (int64_t)4 * kMR), (int64_t)4 * c.threads));
   t.rows = round_up(ceil_div(c.m, t.down), kMR);
   t.down = ceil_div(c.m, t.rows);
-  const int64_t fair = ceil_div(columns * t.down, (int64_t)4 * c.threads);
-  t.columns = least(kTileColumns, round_up(fair, kNR));
+  t.columns = kTileColumns;
+  if (across)
+    t.columns =
+        least(kTileColumns, round_up(ceil_div(columns * t.down, (int64_t)4 * c.threads), kNR));
   return t;
 }
 
-/// All threads of the team call this together.
-void multiply_tall(const GemmCall& c, const Workspace& w, float* tile) {
-  const Left a = left_of(c, w);
+/// One unit: rows x width of the result. `left` is packed with `left_depth` steps from l = 0 on,
+/// or, if NULL, packed here.
+template <class A>
+void multiply_tile(const GemmCall& c, const Workspace& w, const float* left, int64_t row,
+                   int64_t rows, int64_t column, int64_t width, const float* right) {
+  float *tile = w.thread, *own = tile + kTileFloats;
+  const int64_t padded = round_up(rows, kMR);
+  if (left && c.k <= kSecondCache) {
+    for (int64_t first = 0; first < width; first += kFewColumns) {
+      const int64_t columns = least(kFewColumns, width - first);
+      for (int64_t j = 0; j < columns; j += kNR)
+        for (int64_t l = 0; l < c.k || l == 0; l += kDepth)
+          micro_panels(padded, least(kDepth, c.k - l), left + l * kMR, c.k * kMR,
+                       right + (first + j) * c.k + l * kNR, tile + j, kFewColumns, l > 0);
+      write_tile(c, tile, kFewColumns, row, rows, column + first, columns);
+    }
+    return;
+  }
+  for (int64_t l = 0; l < c.k || l == 0; l += kDepth) {
+    const int64_t depth = least(kDepth, c.k - l);
+    const float* part = left + l * kMR;
+    int64_t panel = c.k * kMR;
+    if (!left) {
+      pack_left(rows, depth, (const A*)c.a + row * c.a_row + l * c.a_col, c.a_row, c.a_col, own,
+                depth);
+      part = own;
+      panel = depth * kMR;
+    }
+    for (int64_t j = 0; j < width; j += kNR)
+      micro_panels(padded, depth, part, panel, right + j * c.k + l * kNR, tile + j, kTileColumns,
+                   l > 0);
+  }
+  write_tile(c, tile, kTileColumns, row, rows, column, width);
+}
+
+/// All threads of the team call this together, as all functions below.
+template <class A, class B>
+void multiply_tall(const GemmCall& c, const Workspace& w, bool narrow) {
+  if (!narrow) pack_left_by_team<A>(c, w.left);
   const int64_t chunk = chunk_columns(c);
   for (int64_t first = 0; first < c.n; first += chunk) {
     const int64_t columns = least(chunk, c.n - first);
-    with_type(c.b_type, [&](auto t) {
-      typedef typename decltype(t)::type B;
-      GRAFT_OMP(for schedule(static))
-      for (int64_t j = 0; j < columns; j += kNR)
-        pack_sliver(c.k, least((int64_t)kNR, columns - j), (const B*)c.b + (first + j) * c.b_col,
-                    c.b_row, c.b_col, w.right + j * c.k);
-    });
-    const Tiles tiles = cut(c, columns);
+    pack_right_by_team<B>(c, first, columns, w.right);
+    const Tiles tiles = cut(c, columns, !narrow);
     const int64_t count = tiles.down * ceil_div(columns, tiles.columns);
     GRAFT_OMP(for schedule(dynamic))
     for (int64_t i = 0; i < count; ++i) {
       const int64_t row = i % tiles.down * tiles.rows, rows = least(tiles.rows, c.m - row);
       const int64_t column = i / tiles.down * tiles.columns;
-      const int64_t width = least(tiles.columns, columns - column);
-      for (int64_t l = 0; l < c.k || l == 0; l += kDepth) {
-        const int64_t depth = least(kDepth, c.k - l);
-        const Left part{a.p + row * a.row + l * a.col, a.row, a.col};
-        for (int64_t j = 0; j < width; j += kNR)
-          micro_panel(rows, depth, part, w.right + (column + j) * c.k + l * kNR, (int64_t)kNR,
-                      tile + j, kTileColumns, l > 0);
-      }
-      write_tile(c, tile, kTileColumns, row, rows, first + column, width);
+      multiply_tile<A>(c, w, narrow ? nullptr : w.left + row * c.k, row, rows, first + column,
+                       least(tiles.columns, columns - column), w.right + column * c.k);
     }
   }
 }
 
-/// Few rows, b's rows dense: slivers of b are read where they lie.
-template <class B>
-void multiply_few_by_rows(const GemmCall& c, const Left& a, float* tile) {
-  GRAFT_OMP(for schedule(static))
-  for (int64_t j = 0; j < c.n; j += kNR) {
-    const int64_t width = least((int64_t)kNR, c.n - j);
+/// Few rows: a packed by the team, b block by block by whom it concerns.
+template <class A, class B>
+void multiply_few(const GemmCall& c, const Workspace& w) {
+  float *tile = w.thread, *block = tile + kTileFloats;
+  const int64_t padded = round_up(c.m, kMR);
+  GRAFT_OMP(single)
+  pack_left(c.m, c.k, (const A*)c.a, c.a_row, c.a_col, w.left, c.k);
+  GRAFT_OMP(for schedule(dynamic))
+  for (int64_t first = 0; first < c.n; first += kFewColumns) {
+    const int64_t width = least(kFewColumns, c.n - first);
     for (int64_t l = 0; l < c.k || l == 0; l += kDepth) {
       const int64_t depth = least(kDepth, c.k - l);
-      const Left part{a.p + l * a.col, a.row, a.col};
-      const B* b = (const B*)c.b + l * c.b_row + j;
-      if (width == kNR) {
-        micro_panel(c.m, depth, part, b, c.b_row, tile, (int64_t)kNR, l > 0);
-      } else {
-        float sliver[kDepth * kNR];
-        pack_rows(depth, width, b, c.b_row, sliver);
-        micro_panel(c.m, depth, part, (const float*)sliver, (int64_t)kNR, tile, (int64_t)kNR,
-                    l > 0);
+      for (int64_t j = 0; j < width; j += kNR) {
+        pack_sliver(depth, least((int64_t)kNR, width - j),
+                    (const B*)c.b + l * c.b_row + (first + j) * c.b_col, c.b_row, c.b_col, block);
+        micro_panels(padded, depth, w.left + l * kMR, c.k * kMR, block, tile + j, kFewColumns,
+                     l > 0);
       }
     }
-    write_tile(c, tile, kNR, 0, c.m, j, width);
+    write_tile(c, tile, kFewColumns, 0, c.m, first, width);
   }
 }
 
-constexpr int kDotRows = 3, kDotColumns = 4;
-
-/// tile[i, j] = a row i times b column j, both dense, for M rows and kDotColumns columns.
-template <int M, class B>
-void dot_tile(int64_t k, const float* a, int64_t a_row, const B* b, int64_t b_col, float* tile,
-              int64_t tile_row) {
-  F sums[M][kDotColumns];
-  GRAFT_UNROLL
-  for (int i = 0; i < M; ++i) GRAFT_UNROLL
-  for (int j = 0; j < kDotColumns; ++j) sums[i][j] = F{};
-  strip(k, [&](int64_t l, auto n) {
-    F x[M];
-    GRAFT_UNROLL
-    for (int i = 0; i < M; ++i) x[i] = load(a + i * a_row + l, n);
-    GRAFT_UNROLL
-    for (int j = 0; j < kDotColumns; ++j) {
-      const F y = load(b + j * b_col + l, n);
-      GRAFT_UNROLL
-      for (int i = 0; i < M; ++i) sums[i][j] += x[i] * y;
-    }
-  });
-  for (int i = 0; i < M; ++i)
-    for (int j = 0; j < kDotColumns; ++j) tile[i * tile_row + j] = sum(sums[i][j]);
-}
-
-template <class B>
-void dot_panel(const GemmCall& c, const Left& a, const B* b, float* tile, int64_t tile_row) {
-  int64_t i = 0;
-  for (; i + kDotRows <= c.m; i += kDotRows)
-    dot_tile<kDotRows>(c.k, a.p + i * a.row, a.row, b, c.b_col, tile + i * tile_row, tile_row);
-  if (c.m - i == 2)
-    dot_tile<2>(c.k, a.p + i * a.row, a.row, b, c.b_col, tile + i * tile_row, tile_row);
-  if (c.m - i == 1)
-    dot_tile<1>(c.k, a.p + i * a.row, a.row, b, c.b_col, tile + i * tile_row, tile_row);
-}
-
-/// Few rows, b's columns dense: dot products.
-template <class B>
-void multiply_few_by_columns(const GemmCall& c, const Left& a, float* tile) {
+/// Few rows, b's columns dense: dot products of f32 rows with columns as they lie.
+template <class A, class B>
+void multiply_dots(const GemmCall& c, const Workspace& w) {
   const int64_t block = 64;
-  GRAFT_OMP(for schedule(static))
+  GRAFT_OMP(single)
+  for (int64_t i = 0; i < c.m; ++i)
+    for (int64_t l = 0; l < c.k; ++l)
+      w.left[i * c.k + l] = scalar((const A*)c.a + i * c.a_row + l * c.a_col);
+  GRAFT_OMP(for schedule(dynamic, 4))
   for (int64_t first = 0; first < c.n; first += block) {
     const int64_t width = least(block, c.n - first);
-    const B* b = (const B*)c.b + first * c.b_col;
-    // The last columns once more where their number does not divide: same sums, no tail.
-    for (int64_t j = 0; j < width; j += kDotColumns) {
-      const int64_t at = most(least(j, width - kDotColumns), (int64_t)0);
-      if (width >= kDotColumns) {
-        dot_panel(c, a, b + at * c.b_col, tile + at, block);
-        continue;
-      }
-      for (int64_t i = 0; i < c.m; ++i)
-        for (int64_t column = 0; column < width; ++column) {
-          F total = {};
-          strip(c.k, [&](int64_t l, auto n) {
-            total += load(a.p + i * a.row + l, n) * load(b + column * c.b_col + l, n);
-          });
-          tile[i * block + column] = sum(total);
-        }
-    }
-    write_tile(c, tile, block, 0, c.m, first, width);
+    dot_block(c.m, width, c.k, w.left, (const B*)c.b + first * c.b_col, c.b_col, w.thread, block);
+    write_tile(c, w.thread, block, 0, c.m, first, width);
   }
 }
 
-enum class Way { kTall, kByRows, kByColumns };
-Way way_of(const GemmCall& c) {
-  const bool dense_left = c.a_col == 1 || !left_by_columns(c);  // rows dense once expanded
-  if (c.m <= kFewDots && c.b_row == 1 && dense_left) return Way::kByColumns;
-  if (c.m <= kFewRows && c.b_col == 1) return Way::kByRows;
-  return Way::kTall;
+GemmCall transposed(const GemmCall& c) {
+  GemmCall t = c;
+  t.m = c.n;
+  t.n = c.m;
+  t.a = c.b;
+  t.a_row = c.b_col;
+  t.a_col = c.b_row;
+  t.a_type = c.b_type;
+  t.b = c.a;
+  t.b_row = c.a_col;
+  t.b_col = c.a_row;
+  t.b_type = c.a_type;
+  t.c_row = c.c_col;
+  t.c_col = c.c_row;
+  return t;
 }
 
 }  // namespace
 
 uint64_t gemm_workspace(const GemmCall* c) {
-  // An upper bound that never falls when an extent grows: extents may be smaller in run().
-  const int64_t packed = least(round_up(c->n, kNR) * c->k, most(kChunk, kTileColumns * c->k));
-  const int64_t left = expands_left(*c) ? round_up(c->m * c->k, 16) : 0;
-  return sizeof(float) * (uint64_t)(c->threads * kTileFloats + left + packed);
+  // An upper bound over all ways that never falls when an extent grows: run() may see smaller ones.
+  const int64_t right = least(round_up(c->n, kNR) * c->k, most(kChunk, kTileColumns * c->k));
+  const int64_t left = round_up(most(c->m, least(c->n, kFewRows)), kMR) * c->k;
+  return sizeof(float) * (uint64_t)(c->threads * kThreadFloats + left + right);
 }
 
 void gemm(const GemmCall* call) {
-  const GemmCall& c = *call;
-  const Workspace w = lay_out(c);
-  GRAFT_OMP(parallel num_threads(c.threads) if (c.m * c.n * c.k > 32768)) {
-    float* tile = w.tiles + thread_number() * kTileFloats;
-    if (expands_left(c))
-      with_type(c.a_type, [&](auto t) { expand_left<typename decltype(t)::type>(c, w.left); });
-    const Left a = left_of(c, w);
-    switch (way_of(c)) {
-      case Way::kTall:
-        multiply_tall(c, w, tile);
-        break;
-      case Way::kByRows:
-        with_type(c.b_type,
-                  [&](auto t) { multiply_few_by_rows<typename decltype(t)::type>(c, a, tile); });
-        break;
-      case Way::kByColumns:
-        with_type(c.b_type,
-                  [&](auto t) { multiply_few_by_columns<typename decltype(t)::type>(c, a, tile); });
-        break;
-    }
-  }
+  const Way way = way_of(*call);
+  const GemmCall c = way == Way::kTransposed ? transposed(*call) : *call;
+  with_type(c.a_type, [&](auto a) {
+    with_type(c.b_type, [&](auto b) {
+      typedef typename decltype(a)::type A;
+      typedef typename decltype(b)::type B;
+      GRAFT_OMP(parallel num_threads(c.threads) if (c.m * c.n * c.k > 32768)) {
+        const Workspace w = lay_out(c);
+        if (way == Way::kTall || way == Way::kNarrow)
+          multiply_tall<A, B>(c, w, way == Way::kNarrow);
+        else if (way == Way::kDots)
+          multiply_dots<A, B>(c, w);
+        else
+          multiply_few<A, B>(c, w);
+      }
+    });
+  });
 }
 
 }  // namespace GRAFT_ISA

@@ -118,6 +118,22 @@ GRAFT_INLINE void transpose(F* x) {
     x[i] = (F)_mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
     x[i + 4] = (F)_mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
   }
+#elif defined(__AVX512F__)
+  GRAFT_UNROLL
+  for (int s = 1; s < W; s *= 2) {
+    I low, high;  // lanes to take from two rows s apart; 16 and more are the second one's
+    for (int j = 0; j < W; ++j) {
+      low[j] = j & s ? W + j - s : j;
+      high[j] = j & s ? W + j : j + s;
+    }
+    GRAFT_UNROLL
+    for (int i = 0; i < W; ++i) {
+      if (i & s) continue;
+      const __m512 a = (__m512)x[i], b = (__m512)x[i + s];
+      x[i] = (F)_mm512_permutex2var_ps(a, (__m512i)low, b);
+      x[i + s] = (F)_mm512_permutex2var_ps(a, (__m512i)high, b);
+    }
+  }
 #else
   float rows[W][W];
   for (int i = 0; i < W; ++i) store(rows[i], x[i]);

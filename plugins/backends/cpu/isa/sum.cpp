@@ -87,8 +87,8 @@ void sum_columns(const RowCall* c, const Nest* reduced, Type out, int32_t accumu
   });
 }
 
-double sum_dense(int32_t threads, const void* x, Type type, int64_t n, int32_t squares,
-                 double* partial) {
+double sum_dense([[maybe_unused]] int32_t threads, const void* x, Type type, int64_t n,
+                 int32_t squares, double* partial) {
   const int64_t chunks = ceil_div(n, kSumChunk);
   with_type(type, [&](auto t) {
     typedef typename decltype(t)::type T;
