@@ -81,7 +81,7 @@ def products():
          accumulate=1)
     wide = rand(2, 3), rand(3, 259), rand(259)
     case("matmul/1", list(wide), [wide[0] @ wide[1] + wide[2]], alpha=1.0)
-    heads = rand(2, 3, 2, 4), rand(2, 3, 4, 2)
+    heads = rand(2, 2, 3, 4), rand(2, 2, 4, 3)
     case("matmul/1", list(heads), [0.3 * heads[0] @ heads[1]], alpha=0.3)
     x, before = rand(3, 4, 5), rand(1, 4, 1)
     case("reduce_sum/1", [x], [x.sum((0, 2), keepdim=True)])
