@@ -99,6 +99,8 @@ class Planner {
       for (const auto* list : {&p_.calls[c].in, &p_.calls[c].out}) {
         for (const ValueId id : *list) last[at(root(id))] = static_cast<std::int64_t>(c);
       }
+      const ValueId onto = g_.nodes[static_cast<std::size_t>(p_.calls[c].node)].onto;
+      if (onto != kNone) last[at(root(onto))] = static_cast<std::int64_t>(c);
     }
     for (const ValueId id : g_.results) last[at(root(id))] = kNever;
     return last;
