@@ -39,6 +39,38 @@ bool tiles(const Graph& graph, const Node& node) {
 
 enum class Part : std::uint8_t { kFree, kTiled, kAfter };
 
+/// By value: the value whose memory it looks at.
+std::vector<ValueId> roots(const Graph& graph) {
+  std::vector<ValueId> root(graph.values.size());
+  for (std::size_t i = 0; i < root.size(); ++i) root[i] = static_cast<ValueId>(i);
+  for (const Node& node : graph.nodes) {
+    if (node.op->lowering != Lowering::kView) continue;
+    root[static_cast<std::size_t>(node.out[0])] = root[static_cast<std::size_t>(node.in[0])];
+  }
+  return root;
+}
+
+/// Whether a node up to `last` that adds to a value would come before a node that reads the value as
+/// it was, or come before the reader's next tile.
+bool overtakes(const Graph& graph, const std::vector<ValueId>& root, const std::vector<Part>& of,
+               std::int64_t last) {
+  for (std::size_t i = 0; static_cast<std::int64_t>(i) <= last; ++i) {
+    if (graph.nodes[i].onto == kNone) continue;
+    const ValueId onto = root[static_cast<std::size_t>(graph.nodes[i].onto)];
+    if (graph[onto].role != Role::kComputed) continue;
+    const bool rows = has_symbol(graph[onto].shape, Symbol::kSupervised);
+    for (std::size_t k = 0; k < i; ++k) {
+      const Node& reader = graph.nodes[k];
+      if (reader.op->lowering == Lowering::kView || of[k] < of[i]) continue;
+      if (of[k] == of[i] && (of[i] != Part::kTiled || rows)) continue;
+      for (const ValueId id : reader.in) {
+        if (root[static_cast<std::size_t>(id)] == onto) return true;
+      }
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 bool has_symbol(const Shape& shape, Symbol s) {
@@ -47,14 +79,15 @@ bool has_symbol(const Shape& shape, Symbol s) {
 
 TiledRegion gather_tiled(Graph& graph) {
   std::vector<Part> of(graph.nodes.size(), Part::kFree);
-  std::vector<Part> value(graph.values.size(), Part::kFree);
+  const std::vector<ValueId> root = roots(graph);
+  std::vector<Part> value(graph.values.size(), Part::kFree);  // of roots
   std::int64_t first = -1, last = -1;
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
     const bool tiled = touches(graph, node);
     const auto reads = [&](ValueId id) {
       if (id == kNone) return Part::kFree;
-      const Part p = value[static_cast<std::size_t>(id)];
+      const Part p = value[static_cast<std::size_t>(root[static_cast<std::size_t>(id)])];
       // A sum over the rows is whole only after the last tile.
       const bool whole = has_symbol(graph[id].shape, Symbol::kSupervised);
       return p == Part::kTiled && !whole ? Part::kAfter : p;
@@ -69,9 +102,17 @@ TiledRegion gather_tiled(Graph& graph) {
     } else {
       of[i] = deepest == Part::kFree ? Part::kFree : Part::kAfter;
     }
-    for (const ValueId id : node.out) value[static_cast<std::size_t>(id)] = of[i];
+    const auto writes = [&](ValueId id) {
+      Part& p = value[static_cast<std::size_t>(root[static_cast<std::size_t>(id)])];
+      p = std::max(p, of[i]);
+    };
+    for (const ValueId id : node.out) writes(id);
+    if (node.op->written_from < 0) continue;
+    for (auto k = static_cast<std::size_t>(node.op->written_from); k < node.in.size(); ++k) {
+      writes(node.in[k]);
+    }
   }
-  if (first < 0) return {};
+  if (first < 0 || overtakes(graph, root, of, last)) return {};
 
   std::vector<Node> order;
   order.reserve(graph.nodes.size());
