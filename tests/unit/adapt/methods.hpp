@@ -1,0 +1,35 @@
+// Entries of "methods" over the built plugins, as run_config makes them.
+#pragma once
+#include "core/adapt/attach.hpp"
+#include "core/base/schema.hpp"
+#include "core/model/decoder.hpp"
+#include "core/plugin/registry.hpp"
+
+namespace graft::core::test {
+
+inline Registry& built_plugins() {
+  static Registry registry([] {
+    RegistryOptions options;
+    options.folders = {GRAFT_BUILT_PLUGIN_DIR};
+    return options;
+  }());
+  return registry;
+}
+
+/// `host`: targets and the like. `options`: the plugin's.
+inline MethodEntry lora_entry(const Json& host, const Json& options = Json::object()) {
+  MethodEntry entry;
+  entry.name = "lora";
+  entry.api = built_plugins().method("lora");
+  entry.options = validate(options, parse_json(entry.api.config_schema, "lora"), "lora");
+  entry.host = host;
+  return entry;
+}
+
+inline std::vector<BaseTensor> tensors_of(const std::vector<TensorNeed>& needs) {
+  std::vector<BaseTensor> tensors;
+  for (const TensorNeed& need : needs) tensors.push_back({need.name, need.shape});
+  return tensors;
+}
+
+}  // namespace graft::core::test
