@@ -127,6 +127,10 @@ Checkpoint Checkpoint::open(const fs::path& path) {
     result.open_gguf();
   }
   result.check_tensors();
+  if (result.config_.storage_dtype == 0) {
+    const std::uint32_t dtype = result.tensor("model.embed_tokens.weight").dtype;
+    if (dtype != GRAFT_QUANT) result.config_.storage_dtype = dtype;
+  }
   return result;
 }
 

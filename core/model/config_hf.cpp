@@ -230,7 +230,7 @@ DecoderConfig config_from_hf(const Json& config, const Json& generation, std::st
   result.bos = one_token(tokens(generated, fields, "bos_token_id", family.bos));
   result.pad = one_token(tokens(generated, fields, "pad_token_id", std::nullopt));
   const auto dtype = fields.has("dtype") ? fields.text("dtype") : fields.text("torch_dtype");
-  result.storage_dtype = find_dtype(dtype.value_or("float32")).value_or(0);
+  result.storage_dtype = find_dtype(dtype.value_or("")).value_or(0);
   result.generation = generation;
   result.hf = config;
   return result;

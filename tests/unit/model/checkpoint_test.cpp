@@ -68,6 +68,10 @@ TEST_F(CheckpointTest, OpensFolders) {
                       "Nearest: model.layers.1.self_attn.q_proj.weight");
   const Checkpoint bf16 = Checkpoint::open(model_folder("llama-bf16"));
   EXPECT_EQ(bf16.tensor("model.norm.weight").dtype, std::uint32_t{GRAFT_BF16});
+  EXPECT_EQ(bf16.config().storage_dtype, std::uint32_t{GRAFT_BF16});
+  const fs::path silent = copy("llama-bf16");
+  change_config("dtype", nullptr);
+  EXPECT_EQ(Checkpoint::open(silent).config().storage_dtype, std::uint32_t{GRAFT_BF16});
 }
 
 TEST_F(CheckpointTest, ReadsShardsAsOneFile) {
@@ -176,6 +180,67 @@ TEST_F(CheckpointTest, RefusesACutFile) {
   const fs::path cut =
       scratch_.write("cut.gguf", std::string_view(gguf).substr(0, gguf.size() / 2));
   EXPECT_ERROR(Checkpoint::open(cut), "cut off");
+}
+
+// What a damaged model gives: an error, or a model whose tensors can all be read.
+bool readable(const fs::path& path) {
+  try {
+    const Checkpoint checkpoint = Checkpoint::open(path);
+    for (const std::string& name : checkpoint.names()) {
+      const HostTensor tensor = checkpoint.tensor(name);
+      EXPECT_EQ(expanded(tensor, GRAFT_F32, 1).elements(), tensor.elements());
+    }
+    EXPECT_FALSE(checkpoint.fingerprint().empty());
+    return true;
+  } catch (const Error& error) {
+    EXPECT_GT(std::string(error.what()).size(), 20u);
+    return false;
+  }
+}
+
+TEST_F(CheckpointTest, SurvivesADamagedGguf) {
+  const fs::path path = data / "gguf/qwen2-tied.gguf";
+  const std::string whole = read_file(path);
+  // Metadata and descriptions; behind them are numbers alone.
+  const std::size_t start = Gguf::open(path).tensors()[0].begin;
+  ASSERT_GT(start, 1000u);
+  for (std::size_t at = 0; at < start; ++at) {
+    for (const int change : {0x01, 0x40, 0xff}) {
+      std::string damaged = whole;
+      damaged[at] = static_cast<char>(damaged[at] ^ change);
+      readable(scratch_.write("damaged.gguf", damaged));
+    }
+    EXPECT_FALSE(readable(scratch_.write("cut.gguf", std::string_view(whole).substr(0, at)))) << at;
+  }
+}
+
+TEST_F(CheckpointTest, SurvivesADamagedConfig) {
+  const fs::path folder = copy("llama-llama3-v4");
+  const std::string whole = read_file(folder / "config.json");
+  EXPECT_TRUE(readable(folder));
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    for (const int change : {0x01, 0x04, 0x10, 0xff}) {
+      std::string damaged = whole;
+      damaged[at] = static_cast<char>(damaged[at] ^ change);
+      scratch_.write("model/config.json", damaged);
+      readable(folder);
+    }
+    scratch_.write("model/config.json", std::string_view(whole).substr(0, at));
+    EXPECT_EQ(readable(folder), at + 1 == whole.size()) << at;  // without the last line break
+  }
+}
+
+TEST_F(CheckpointTest, SurvivesADamagedIndex) {
+  const fs::path folder = copy("llama-sharded");
+  const std::string index = "model/model.safetensors.index.json";
+  const std::string whole = read_file(scratch_ / index);
+  EXPECT_TRUE(readable(folder));
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ 1);
+    scratch_.write(index, damaged);
+    readable(folder);
+  }
 }
 
 class GgufCheckpointTest : public testing::TestWithParam<const char*> {};
