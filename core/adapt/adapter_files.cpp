@@ -23,7 +23,8 @@ bool is_base_copy(const std::string& key) {
 }  // namespace
 
 void save_adapter(const fs::path& folder, const MethodEntry& entry,
-                  const std::vector<StoredTensor>& tensors, const Origin& origin) {
+                  const std::vector<StoredTensor>& tensors, const Origin& origin,
+                  const std::vector<std::string>& attached) {
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed) {
@@ -49,7 +50,7 @@ void save_adapter(const fs::path& folder, const MethodEntry& entry,
                 {"template_hash", origin.template_hash}};
   write_file_atomically(folder / kNotes, notes.dump(2) + "\n");
   if (entry.api.storage) {
-    const Json config = to_peft(entry.api, entry.options, entry.host, origin.base_path);
+    const Json config = to_peft(entry.api, entry.options, entry.host, origin.base_path, attached);
     write_file_atomically(folder / kConfig, config.dump(2) + "\n");
   }
 }

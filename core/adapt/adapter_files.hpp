@@ -22,9 +22,10 @@ struct StoredTensor {
 };
 
 /// Writes the folder (made if it is not there): the weights first, the configuration last, each file
-/// whole or not at all.
+/// whole or not at all. `attached` are the names of the entry's sites.
 void save_adapter(const fs::path& folder, const MethodEntry& entry,
-                  const std::vector<StoredTensor>& tensors, const Origin& origin);
+                  const std::vector<StoredTensor>& tensors, const Origin& origin,
+                  const std::vector<std::string>& attached);
 
 /// The values of the entry's parameters from a PEFT folder; by parameter, empty for those of other
 /// entries and those that are not saved. Throws GRAFT_E_INVALID naming the tensor that is missing, has

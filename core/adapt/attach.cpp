@@ -176,7 +176,8 @@ void AdapterSet::State::attach(std::size_t e) {
   });
   std::vector<graft_site*> matched;
   std::vector<std::deque<CSite>::iterator> mine;
-  for (const std::size_t s : match_sites(sites, entry.api.site_kinds, entry.host, who(e))) {
+  for (const std::size_t s : match_sites(sites, entry.api.site_kinds, entry.host, who(e),
+                                         entry.loaded ? Unmatched::kIgnore : Unmatched::kRefuse)) {
     CSite& site = c_sites.emplace_back();
     site.base.api = &site_table();
     site.set = this;
@@ -220,7 +221,7 @@ void AdapterSet::State::save_modules(std::size_t e, const std::vector<BaseTensor
     bool any = false;
     for (const BaseTensor& tensor : tensors) {
       const std::string owner = tensor.name.substr(0, tensor.name.rfind('.'));
-      if (!has_suffix(owner, module.get<std::string>())) continue;
+      if (!is_saved_module(owner, module.get<std::string>())) continue;
       any = true;
       if (base_tensors.count({e, tensor.name}) > 0) continue;
       Parameter p;
@@ -306,7 +307,7 @@ struct AdapterRecording::State {
   std::unique_ptr<OpsContext> ctx;
 
   ValueId leaf(std::size_t i) {
-    const Parameter& p = set->parameters[i];
+    const Parameter& p = set->parameters.at(i);
     Shape shape;
     for (const std::int64_t d : p.dims) shape.push_back(d);
     return recorder->leaf(Role::kParameter, static_cast<std::int32_t>(i), dtype, shape, p.name,

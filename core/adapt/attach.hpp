@@ -18,8 +18,9 @@ namespace graft::core {
 struct MethodEntry {
   std::string name;  ///< of the adapter, unique among the entries
   graft_method_api api{};
-  Json options;  ///< the plugin's options, defaults filled in
-  Json host;     ///< the host's: targets, exclude, layers, modules_to_save
+  Json options;         ///< the plugin's options, defaults filled in
+  Json host;            ///< the host's: targets, exclude, layers, modules_to_save
+  bool loaded = false;  ///< from an adapter folder, whose targets may name what this model lacks
 };
 
 /// A tensor of the base model that is trained: as modules_to_save, or by a method.

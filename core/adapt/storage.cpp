@@ -97,7 +97,7 @@ Json without_aliases(const Json& entry, const std::map<std::string, std::string>
 }
 
 Json to_peft(const graft_method_api& api, const Json& options, const Json& host,
-             const std::string& base_model) {
+             const std::string& base_model, const std::vector<std::string>& attached) {
   const auto storage = storage_of(api);
   if (!storage) {
     throw Error(GRAFT_E_INVALID, cat("method '", api.name, "' has no PEFT format."));
@@ -116,6 +116,11 @@ Json to_peft(const graft_method_api& api, const Json& options, const Json& host,
   }
   // A range of layers is a list in PEFT.
   Json& layers = config["layers_to_transform"];
+  const bool open = layers.is_object() && !layers.contains("to");
+  if (open || (!layers.is_null() && config["target_modules"].is_string())) {
+    config["target_modules"] = attached;
+    layers = nullptr;
+  }
   if (layers.is_object()) {
     Json list = Json::array();
     for (std::int64_t l = layers.value("from", std::int64_t{0}); l < layers.at("to"); ++l) {

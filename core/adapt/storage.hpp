@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/base/json.hpp"
 
@@ -32,8 +33,10 @@ Json without_aliases(const Json& entry, const std::map<std::string, std::string>
                      std::string_view who);
 
 /// adapter_config.json for the options (the plugin's and the host's, all defaults filled in).
+/// `attached` are the names of the sites: they stand in for targets that PEFT cannot express, which
+/// are a text together with layers, and layers without an end.
 Json to_peft(const graft_method_api& api, const Json& options, const Json& host,
-             const std::string& base_model);
+             const std::string& base_model, const std::vector<std::string>& attached);
 
 /// The options that a PEFT configuration means: first the plugin's, then the host's. Throws
 /// GRAFT_E_INVALID naming a key whose value graft does not support, or that it does not know.

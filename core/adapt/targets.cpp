@@ -21,8 +21,22 @@ bool fits(const SiteInfo& site, const Json& rule, std::string_view who) {
   });
 }
 
+/// Whether the name is `module` or lies in a module of that name: PEFT's regular expression
+/// (^|.*\.)module($|\..*).
+bool lies_in(std::string_view name, std::string_view module) {
+  for (std::size_t at = name.find(module); at != name.npos; at = name.find(module, at + 1)) {
+    const std::size_t end = at + module.size();
+    if ((at == 0 || name[at - 1] == '.') && (end == name.size() || name[end] == '.')) return true;
+  }
+  return false;
+}
+
+bool named_whole(const SiteInfo& site, const Json& rule) {
+  return rule.is_array() && std::find(rule.begin(), rule.end(), Json(site.name)) != rule.end();
+}
+
 bool in_layers(const SiteInfo& site, const Json& layers) {
-  if (layers.is_null()) return true;
+  if (layers.is_null() || (layers.is_array() && layers.empty())) return true;
   if (site.layer < 0) return false;
   if (layers.is_number_integer()) return layers.get<std::int64_t>() == site.layer;
   if (layers.is_array()) {
@@ -57,10 +71,11 @@ std::string list(const std::vector<std::string>& names) {
 }
 
 [[noreturn]] void matched_nothing(const std::vector<SiteInfo>& sites, std::uint32_t kinds,
-                                  const std::string& rule, std::string_view who) {
+                                  const Json& rule, std::string_view who) {
+  const std::string word = rule.is_string() ? rule.get<std::string>() : rule.dump();
   const std::vector<std::string> known = known_suffixes(sites, kinds);
-  throw Error(GRAFT_E_INVALID, cat(who, ": ", rule, " matches no module of this model. Closest: ",
-                                   list(nearest(rule, known, 3)), ". All: ", list(known), "."));
+  throw Error(GRAFT_E_INVALID, cat(who, ": '", word, "' matches no module of this model. Closest: ",
+                                   list(nearest(word, known, 3)), ". All: ", list(known), "."));
 }
 
 }  // namespace
@@ -72,10 +87,12 @@ bool has_suffix(std::string_view name, std::string_view suffix) {
 }
 
 std::vector<std::size_t> match_sites(const std::vector<SiteInfo>& sites, std::uint32_t kinds,
-                                     const Json& options, std::string_view who) {
+                                     const Json& options, std::string_view who,
+                                     Unmatched unmatched) {
   const Json& targets = option(options, "targets");
   const Json& exclude = option(options, "exclude");
   const Json& layers = option(options, "layers");
+  const Json& saved = option(options, "modules_to_save");
   if (targets.is_null()) {
     throw Error(GRAFT_E_INVALID, cat(who, ": needs 'targets': \"all-linear\", a list such as ",
                                      "[\"q_proj\", \"v_proj\"], or a regular expression."));
@@ -83,28 +100,37 @@ std::vector<std::size_t> match_sites(const std::vector<SiteInfo>& sites, std::ui
   const auto of_kind = [&](const SiteInfo& site) {
     return (static_cast<std::uint32_t>(site.kind) & kinds) != 0;
   };
-  if (targets.is_array()) {
+  if (targets.is_array() && unmatched == Unmatched::kRefuse) {
     for (const Json& suffix : targets) {
       const bool any = std::any_of(sites.begin(), sites.end(), [&](const SiteInfo& site) {
         return of_kind(site) && has_suffix(site.name, suffix.get<std::string>());
       });
-      if (!any) matched_nothing(sites, kinds, cat("'", suffix.get<std::string>(), "'"), who);
+      if (!any) matched_nothing(sites, kinds, suffix, who);
     }
   }
   std::vector<std::size_t> matched;
   for (std::size_t i = 0; i < sites.size(); ++i) {
-    if (!of_kind(sites[i]) || !fits(sites[i], targets, who) || !in_layers(sites[i], layers)) {
+    if (!of_kind(sites[i]) || !fits(sites[i], targets, who)) continue;
+    if (!named_whole(sites[i], targets) && !in_layers(sites[i], layers)) continue;
+    if (std::any_of(saved.begin(), saved.end(), [&](const Json& module) {
+          return lies_in(sites[i].name, module.get<std::string>());
+        })) {
       continue;
     }
     if (!exclude.is_null() && fits(sites[i], exclude, who)) continue;
     matched.push_back(i);
   }
-  if (matched.empty()) {
-    matched_nothing(
-        sites, kinds,
-        targets.is_string() ? cat("'", targets.get<std::string>(), "'") : targets.dump(), who);
-  }
+  if (matched.empty()) matched_nothing(sites, kinds, targets, who);
   return matched;
+}
+
+bool is_saved_module(std::string_view module, std::string_view entry) {
+  if (entry.empty()) return false;
+  for (std::size_t end = module.size();; end = module.rfind('.', end - 1)) {
+    if (end == module.npos) return false;
+    if (module.substr(0, end).ends_with(entry)) return true;
+    if (end == 0) return false;
+  }
 }
 
 const Json* pattern_value(const Json& patterns, const std::string& name, std::string_view who) {

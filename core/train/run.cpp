@@ -192,7 +192,11 @@ void Run::State::save_adapters(const fs::path& folder) {
     }
     const MethodEntry& entry = adapters->entries()[e];
     const fs::path target = adapters->entries().size() == 1 ? folder : folder / entry.name;
-    save_adapter(target, entry, tensors, origin);
+    std::vector<std::string> attached;
+    for (const std::size_t site : adapters->attached(e)) {
+      attached.push_back(adapters->sites()[site].name);
+    }
+    save_adapter(target, entry, tensors, origin, attached);
   }
 }
 

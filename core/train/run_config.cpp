@@ -210,6 +210,7 @@ MethodEntry loaded_entry(const fs::path& folder, Registry& registry) {
     auto [options, host] = from_peft(api, config, file.string());
     entry.options = validate(options, parse_json(api.config_schema, name), file.string());
     entry.host = std::move(host);
+    entry.loaded = true;
     return entry;
   }
   throw Error(GRAFT_E_NOT_FOUND,
