@@ -62,11 +62,12 @@ head -n 1 $data/train.jsonl
 
 # ---- train -----------------------------------------------------------------------------------
 finished() { grep -qs '"event": *"end"' $run/metrics.jsonl; }
+# One thread: the work of a single token is too small to share, and waiting for each other costs.
 answer() { # OUT.jsonl [OPTIONS]
   out=$1
   shift
   $graft generate $model --input $data/unseen.jsonl --output "$out.part" --greedy \
-    --max-new-tokens 48 --quiet "$@"
+    --max-new-tokens 48 --threads 1 --quiet "$@"
   mv "$out.part" "$out"
 }
 

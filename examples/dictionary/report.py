@@ -24,7 +24,10 @@ def main():
     if len(losses) < 2:
         sys.exit(f"report.py: {run}/metrics.jsonl has {len(losses)} eval losses, expected one before and one after")
     changed = 0
-    rows = list(zip(lines(questions), lines(before), lines(after)))
+    asked, first, second = lines(questions), lines(before), lines(after)
+    if not len(asked) == len(first) == len(second):
+        sys.exit(f"report.py: {len(asked)} questions, but {len(first)} and {len(second)} answers")
+    rows = list(zip(asked, first, second))
     for question, old, new in rows:
         old, new = old["text"].strip(), new["text"].strip()
         changed += old != new
