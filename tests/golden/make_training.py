@@ -90,7 +90,7 @@ RUNS = {
     "train-epochs": dict(
         about="epochs, warmup_ratio, no accumulation, evaluation after every third step",
         model="qwen2-tied", adapter=dict(r=4, lora_alpha=6, target_modules=ALL),
-        loop=dict(epochs=3, warmup_ratio=0.15, accumulate=1), examples=8, held_out=5),
+        loop=dict(epochs=2, warmup_ratio=0.15, accumulate=1), examples=8, held_out=5),
 }
 
 
