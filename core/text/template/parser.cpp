@@ -100,7 +100,8 @@ ExprPtr Parser::expression() {
 ExprPtr Parser::expression_or_tuple() {
   ExprPtr first = expression();
   if (!is_symbol(",")) return first;
-  ExprPtr out = make_of(ExprKind::tuple, first->at, "", std::move(first));
+  const auto start = first->at;
+  ExprPtr out = make_of(ExprKind::tuple, start, "", std::move(first));
   while (skip_symbol(",")) {
     if (is(TokenKind::block_end) || is(TokenKind::print_end)) break;
     out->add(expression());
@@ -169,7 +170,8 @@ ExprPtr Parser::sum() {
 ExprPtr Parser::concatenation() {
   ExprPtr left = product();
   if (!is_symbol("~")) return left;
-  ExprPtr out = make_of(ExprKind::concatenate, left->at, "", std::move(left));
+  const auto start = left->at;
+  ExprPtr out = make_of(ExprKind::concatenate, start, "", std::move(left));
   while (skip_symbol("~")) out->add(product());
   return out;
 }
