@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+"""Writes data/tokenization.json and data/templates.json: what `tokenizers` makes of nasty strings, and what
+jinja2 in transformers' environment makes of templates. Needs PyPI's `tokenizers` and `jinja2`.
+"""
+import json
+import pathlib
+import re
+import tempfile
+
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+DATA = pathlib.Path(__file__).parent / "data"
+WORDS = ("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|%s| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
+         "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+")
+
+STRINGS = [
+    "", " ", "   a", "a   ", "a  b", "a \n b", "a\n\n\nb", "a\r\nb", "x \r\n  y", "\t\tx", "\t x", " \tx",
+    "!\n\n x", "...\r\n", "  \n  x", "I'M YOU'RE it's", "'\u017f x", "it\u2019s", "''s", " 's", "123456789",
+    "1 234", "x\u00b2\u00bd\u2167", "\u0663\u0664\u0665\u0666", "cafe\u0301", "caf\u00e9", "\u212b\ufb01",
+    "\u1100\u1161\u11a8", "\u0958", "\uac00", "a\u00a0b", "a\u3000b", "a\u0085b", "a\u200bb", "\ufeffabc",
+    "a\u001cb", "a\u180eb", "a\u2028b", "\u1c89x", "\U0001e4d0x", "\u0378a",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U00020000", "\ufffd", "a\u0000b\u0014,c",
+    "a <|endoftext|> b", "<|im_start|>user\nThe river<|im_end|>\n", "a  <note>  b", "<note><note>", "<note",
+    "<|im_start|", "a\u2581b", "UPPER\u00c9 \u0130stanbul \u1e9e", "\u4f60\u597dabc", "a_b __init__",
+    "don't stop-it!", "\ue000a\u00ad", "a" * 101, "q\u0307\u0323 \u1e0b\u0323 e\u0302\u0323",
+    "\u0344\u0345\u0301", "\u08cd\u08d2a", "The baker bakes bread in 123 days, doesn't he?",
+    "    return sum(values) / len(values)\n", "\u2001\u2126 e\u0301t",
+]
+
+
+
+def without(*pieces):
+    """A change that takes pieces out of the vocabulary and gives their ids to others."""
+    vocab = json.loads((DATA / "tiny-tokenizer" / "tokenizer.json").read_text())["model"]["vocab"]
+    return {**{p: None for p in pieces}, **{f"unused{vocab[p]}": vocab[p] for p in pieces}}
+
+
+# Changes to tiny-tokenizer/tokenizer.json (as in RFC 7396), and whether special tokens are added.
+VARIANTS = {
+    "as_it_is": ({}, False),
+    "qwen2": ({
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": WORDS % "\\p{N}"}, "behavior": "Isolated", "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}]},
+        "post_processor": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False,
+                           "use_regex": False},
+    }, True),
+    "llama3": ({
+        "model": {"ignore_merges": True},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": WORDS % "\\p{N}{1,3}"}, "behavior": "Isolated",
+             "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]},
+        "post_processor": {"type": "Sequence", "processors": [
+            {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+            {"type": "TemplateProcessing",
+             "single": [{"SpecialToken": {"id": "B", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                        {"SpecialToken": {"id": "E", "type_id": 0}}],
+             "pair": [],
+             "special_tokens": {"B": {"id": "B", "ids": [1, 0], "tokens": ["<|im_start|>", "<|endoftext|>"]},
+                                "E": {"id": "E", "ids": [2], "tokens": ["<|im_end|>"]}}}]},
+    }, True),
+    "prefix_space": ({
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True,
+                          "use_regex": True},
+        "post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True,
+                           "use_regex": True},
+    }, True),
+    "split_previous": ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
+        {"type": "Digits", "individual_digits": False},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]}}, False),
+    "split_next": ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": "[ae]"}, "behavior": "MergedWithNext", "invert": True},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]}}, False),
+    "split_removed": ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": "\\s"}, "behavior": "Removed", "invert": False},
+        {"type": "Split", "pattern": {"String": "e"}, "behavior": "Contiguous", "invert": False},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}]}}, False),
+    "single_word": ({"added_tokens": [
+        {"id": 0, "content": "<|endoftext|>", "single_word": False, "lstrip": False, "rstrip": False,
+         "normalized": False, "special": True},
+        {"id": 511, "content": "a", "single_word": True, "lstrip": False, "rstrip": False,
+         "normalized": True, "special": False},
+        {"id": 512, "content": "<|endoftext|> b", "single_word": False, "lstrip": True, "rstrip": True,
+         "normalized": False, "special": False},
+        {"id": 513, "content": "cafe\u0301", "single_word": False, "lstrip": False, "rstrip": False,
+         "normalized": True, "special": False}],
+        "normalizer": {"type": "NFC"}}, False),
+}
+
+SMOLLM2 = ("{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+           "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
+           "<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
+           "'<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
+           "{% endif %}")
+MESSAGES = [{"role": "user", "content": " Hi "}, {"role": "assistant", "content": "Hello!\n"},
+            {"role": "user", "content": "2+2?"}]
+TWO = [{"role": "user", "content": " Hi "}, {"role": "assistant", "content": "Yo"}]
+TREE = {"b": [1, 2.0, None, True], "a": "\u00e9<&>'", "deep": [[], {}, {"x": [-1.5e-7, 1e22, 0.1]}]}
+
+TEMPLATES = [
+    (SMOLLM2, {"messages": MESSAGES}), (SMOLLM2, {"messages": MESSAGES, "add_generation_prompt": True}),
+    (SMOLLM2, {"messages": [{"role": "system", "content": "Be brief."}, *MESSAGES]}),
+    (SMOLLM2, {"messages": []}), (SMOLLM2, {"messages": [{"role": "user"}]}),
+    ("a\n{% if x %}\n  b\n{% endif %}\nc\n", {"x": 1}), ("  {% if x %}y{% endif %} z", {"x": 1}),
+    ("a {{ x }}\nb", {"x": 1}), ("a\n  {{ x }}\n", {"x": 1}), ("a  {%- if x %} b {%- endif %}  c", {"x": 1}),
+    ("a\n\n  {{- x -}}  \n\n b", {"x": 1}), ("{# c #}\na", {}), ("  {# c #}\na", {}), ("x\n\n", {}),
+    ("a{% if 1 %}\n\nb{% endif %}", {}), ("  {%+ if 1 %}a{% endif %}", {}), ("x\r\n{% if 1 +%}\ny{% endif %}", {}),
+    ("a\n\t {#- c -#} \n b {# d +#}\n e", {}), ("{{ '}}' }}{{ {'a': {'b': 1}}['a']['b'] }}", {}),
+    ("{% for i in [1,2,3] %}{{ i }}{% if not loop.last %},{% endif %}{% endfor %}", {}),
+    ("{% set x=0 %}{% for i in [1,2] %}{% set x=i %}{% endfor %}{{ x }}", {}),
+    ("{% set x=0 %}{% if true %}{% set x=1 %}{% endif %}{{ x }}", {}),
+    ("{% set ns=namespace(x=0) %}{% for i in [1,2] %}{% set ns.x=ns.x+i %}{% endfor %}{{ ns.x }}", {}),
+    ("{% for m in messages %}{{ loop.index0 }}{{ loop.index }}{{ loop.first }}{{ loop.last }}{{ loop.length }}"
+     "{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.depth }} {% endfor %}", {"messages": TWO}),
+    ("{% for m in messages if m.role=='user' %}{{ m.content|trim }}{{ loop.last }}{% else %}none{% endfor %}",
+     {"messages": TWO}),
+    ("{% for m in [] %}x{% else %}none{% endfor %}", {}),
+    ("{% for i in [1,2,3] %}{{ loop.previtem }}-{{ loop.nextitem }};{% endfor %}", {}),
+    ("{% for k,v in d.items() %}{{ k }}={{ v }};{% endfor %}{% for k,v in d|items %}{{ k }}{% endfor %}",
+     {"d": {"b": 1, "a": 2}}),
+    ("{% for i in range(5) %}{% if i==1 %}{% continue %}{% endif %}{% if i==3 %}{% break %}{% endif %}{{ i }}"
+     "{% endfor %}", {}),
+    ("[{{ undefinedvar }}][{{ d.nokey }}][{{ none }}][{{ true }}][{{ 1.0 }}][{{ 10//3 }}][{{ 7%3 }}][{{ 2**3 }}]"
+     "[{{ 7/2 }}][{{ -7//2 }}][{{ -7%3 }}][{{ 2**-1 }}][{{ -2**2 }}][{{ 1e100 }}][{{ 1.5e-7 }}][{{ 123456789.0 }}]",
+     {"d": {}}),
+    ("{{ [1,'a',none,true,1.5] }} {{ {'a':1,'b':[2]} }} {{ \"it's\" }} {{ [\"it's\", 'q\"\\'', '\\n\\x07\\u200b\u00e9'] }}"
+     " {{ (1,) }} {{ (1, 2) }} {{ [] }}", {}),
+    ("{{ x|tojson }} {{ s|tojson }} {{ x|tojson(indent=2) }} {{ x|tojson(ensure_ascii=true, sort_keys=true) }}"
+     " {{ x|tojson(separators=(',', ':')) }}", {"x": TREE, "s": "q\"\n\t\u2028\U0001f600\x7f\x01\\"}),
+    ("{{ 'a' + 'b' ~ 1 ~ none }}", {}), ("{{ 'x' if false }}|{{ 'x' if true else 'y' }}", {}),
+    ("{{ ' a '|trim + 'b' }}|{{ (' a ' + 'b ')|trim }}", {}),
+    ("{{ messages[-1].content }}{{ messages[::-1][0].role }}{{ messages[1:]|length }}{{ 'abc'[1:] }}{{ 'abc'[-1] }}"
+     "{{ 'a\u00e9\U0001f600b'[::-2] }}{{ 'abc'[5:] }}{{ 'abc'[-9:2] }}{{ [1,2,3][2:0:-1] }}", {"messages": TWO}),
+    ("{{ 1 < 2 < 3 }}{{ 1 < 2 > 3 }}{{ 'a' in 'cat' }}{{ 3 not in [1,2] }}{{ 'k' in d }}{{ not 1 == 2 }}{{ 1 == 1.0 }}"
+     "{{ '1' == 1 }}{{ [1,2] == [1,2] }}{{ {'a':1} == {'a':1.0} }}{{ 'a' < 'b' }}", {"d": {"k": 1}}),
+    ("{{ x is defined }}{{ y is defined }}{{ x is string }}{{ m is mapping }}{{ m is iterable }}{{ x is sequence }}"
+     "{{ n is none }}{{ n is not none }}{{ t is true }}{{ t is boolean }}{{ 1 is number }}{{ 1 is integer }}"
+     "{{ 1.0 is float }}{{ t is integer }}{{ 3 is odd }}{{ 4 is divisibleby 2 }}{{ 1 is eq 1 }}{{ 1 is in [1] }}",
+     {"x": "s", "m": {}, "n": None, "t": True}),
+    ("{{ ' a b  c '.split() }}{{ 'a,b,c'.split(',', 1) }}{{ 'a--b'.split('-') }}{{ 'xxaxx'.strip('x') }}"
+     "{{ '\\u00a0 a'.lstrip() }}{{ 'abc'.startswith('ab') }}{{ 'abc'.endswith(('x','bc')) }}"
+     "{{ 'aaa'.replace('a','b',2) }}{{ 'hello wORLD it\\'s'.title() }}{{ 'h\u00e9LLO'.capitalize() }}"
+     "{{ 'abc'.find('c') }}{{ 'abcabc'.count('bc') }}{{ ','.join(['a','b']) }}{{ 'ab'.upper() }}{{ 'a-b-c'.rsplit('-', 1) }}",
+     {}),
+    ("{{ d.get('x') }}{{ d.get('x', 2) }}{{ d.items()|list }}{{ d.keys()|list }}{{ d.values()|list }}{{ d['get'] is callable }}"
+     "{{ d['a'] }}{{ d.a }}", {"d": {"a": 1, "items": 3}}),
+    ("{{ l|join('-') }}{{ l|first }}{{ l|last }}{{ l|reverse|list }}{{ 'a b'|replace('a', 'c') }}{{ l|length }}"
+     "{{ o|map(attribute='k.0')|list }}{{ o|selectattr('b')|list|length }}{{ o|rejectattr('b', 'equalto', 1)|list|length }}"
+     "{{ l|select('odd')|list }}{{ u|default('x') }}{{ ''|default('x', true) }}{{ '12'|int + 1 }}{{ 'x'|int(7) }}"
+     "{{ 'Ab'|lower }}{{ 'ab'|upper }}{{ 'aB'|capitalize }}{{ l|string }}{{ '<'|safe }}{{ o|join(',', attribute='b') }}",
+     {"l": [1, 2, 3], "o": [{"k": ["p"], "b": 1}, {"k": ["q"], "b": 0}]}),
+    ("{{ 'a\\nb\\n\\nc'|indent }}|{{ 'a\\nb'|indent(2, true) }}|{{ 'a\\n\\nb'|indent('>>', blank=true) }}", {}),
+    ("{% set a, b = 1, 2 %}{{ a }}{{ b }}{% set t %}x{{ a }}\n y{% endset %}[{{ t }}]{% for (x, y) in [[1,2]] %}{{ x+y }}"
+     "{% endfor %}{{ [1]+[2] }}{{ 'ab'*2 }}{{ [0]*2 }}", {}),
+    ("{{ raise_exception('no ' + 'good') }}", {}), ("{{ nothing.at.all }}", {}), ("{{ 1 + 'a' }}", {}),
+    ("{{ nothing + 1 }}", {}), ("{{ {}|length + []|length + ''|length }}", {}), ("{{ 5|length }}", {}),
+    ("{{ nothing() }}", {}), ("{{ messages.append(1) }}", {"messages": []}), ("{{ 1/0 }}", {}),
+    ("{% for x in 5 %}{% endfor %}", {}), ("{{ nothing|tojson }}", {}), ("{{ range(1000000)|length }}", {}),
+    ("{{ 'a' < 1 }}", {}), ("{% set a, b = [1] %}", {}), ("{{ range(2, 9, 3)|list }}{{ range(3, 0, -1)|list }}", {}),
+    ("{{ 'a' 'b' }}{{ \"\\x41\\u00e9\\101\\d\\\\\" }}", {}), ("{{ dict(a=1, b='x') }}", {}),
+]
+
+
+class Raised(Exception):
+    pass
+
+
+def environment():
+    out = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+
+    def tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+        return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators,
+                          sort_keys=sort_keys)
+
+    def raise_exception(message):
+        raise Raised(message)
+
+    out.filters["tojson"] = tojson
+    out.globals["raise_exception"] = raise_exception
+    return out
+
+
+def merge(target, patch):
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, dict) and isinstance(target.get(key), dict):
+            merge(target[key], value)
+        else:
+            target[key] = value
+
+
+def to_bytes(text, offsets):
+    at = [0]
+    for character in text:
+        at.append(at[-1] + len(character.encode("utf-8")))
+    return [[at[begin], at[end]] for begin, end in offsets]
+
+
+def tokenization():
+    tiny = (DATA / "tiny-tokenizer" / "tokenizer.json").read_text(encoding="utf-8")
+    out = []
+    for name, (patch, special) in VARIANTS.items():
+        file = json.loads(tiny)
+        merge(file, patch)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "tokenizer.json"
+            path.write_text(json.dumps(file))
+            tokenizer = Tokenizer.from_file(str(path))
+        cases = []
+        for text in STRINGS:
+            encoding = tokenizer.encode(text, add_special_tokens=special)
+            cases.append({"text": text, "ids": encoding.ids,
+                          "offsets": to_bytes(text, encoding.offsets),
+                          "decoded": tokenizer.decode(encoding.ids, skip_special_tokens=False),
+                          "skipped": tokenizer.decode(encoding.ids[1:], skip_special_tokens=True)})
+        out.append({"name": name, "patch": patch, "special": special, "cases": cases})
+    return out
+
+
+def templates():
+    out = []
+    for source, variables in TEMPLATES:
+        case = {"template": source, "variables": variables}
+        variables = {"tools": None, "documents": None, "add_generation_prompt": False, **variables}
+        try:
+            case["text"] = environment().from_string(source).render(**variables)
+        except Raised as error:
+            case["raised"] = str(error)
+        except Exception as error:
+            case["error"] = type(error).__name__
+        out.append(case)
+    return out
+
+
+def write(name, rows):
+    lines = ",\n".join(json.dumps(row, ensure_ascii=True, separators=(",", ":")) for row in rows)
+    (DATA / name).write_text("[\n" + re.sub(r'(\{"text":)', r"\n\1", lines) + "\n]\n")
+
+
+if __name__ == "__main__":
+    write("tokenization.json", tokenization())
+    write("templates.json", templates())

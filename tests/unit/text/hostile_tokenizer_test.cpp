@@ -1,0 +1,165 @@
+// Files that are wrong, by mistake or on purpose: an error that says what, never a crash.
+#include "tests/unit/text/support.hpp"
+
+namespace graft::core {
+namespace {
+
+using namespace testing_text;
+
+struct Wrong {
+  const char* name;
+  const char* patch;
+  const char* message;  // a part of it
+};
+
+std::ostream& operator<<(std::ostream& out, const Wrong& wrong) {
+  return out << wrong.name;
+}
+
+class WrongTokenizer : public testing::TestWithParam<Wrong> {};
+
+TEST_P(WrongTokenizer, IsRefused) {
+  const std::string message = error_of([&] { load_patched(Json::parse(GetParam().patch)); });
+  EXPECT_NE(message.find(GetParam().message), std::string::npos) << message;
+  EXPECT_NE(message.find("tokenizer.json"), std::string::npos) << message;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Files, WrongTokenizer,
+    testing::Values(
+        Wrong{"MergeOutOfVocabulary", R"({"model":{"merges":[["q","zz"]]}})",
+              "merge 0 ('q' with 'zz') needs 'zz', which is not in the vocabulary"},
+        Wrong{"MergeResultOutOfVocabulary", R"({"model":{"merges":["q q"]}})", "needs 'qq'"},
+        Wrong{"MergeOfNothing", R"({"model":{"vocab":{"":512},"merges":[["","a"]]}})", "needs ''"},
+        Wrong{"MergeInOnePart", R"({"model":{"merges":["a"]}})", "must be two pieces and a space"},
+        Wrong{"MergeInThreeParts", R"({"model":{"merges":[["a","b","c"]]}})", "has not two parts"},
+        Wrong{"MergeOfNumbers", R"({"model":{"merges":[[1,2]]}})", "holds a wrong value"},
+        Wrong{"MergeNested", R"({"model":{"merges":[[["a"],"b"]]}})", "a merge holds an array"},
+        Wrong{"IdTwice", R"({"model":{"vocab":{"!!!":5}}})", "have the same id 5"},
+        Wrong{"IdNegative", R"({"model":{"vocab":{"!!!":-1}}})",
+              "the id -1 of '!!!' is out of range"},
+        Wrong{"IdHuge", R"({"model":{"vocab":{"!!!":4000000000}}})", "is out of range"},
+        Wrong{"IdFar", R"({"model":{"vocab":{"!!!":16000000}}})", "is out of range"},
+        Wrong{"IdBeyondIntegers", R"({"model":{"vocab":{"!!!":18446744073709551615}}})",
+              "is out of range"},
+        Wrong{"IdNoInteger", R"({"model":{"vocab":{"!!!":1.5}}})", "not a whole number"},
+        Wrong{"IdText", R"({"model":{"vocab":{"!!!":"1"}}})", "is a string"},
+        Wrong{"IdObject", R"({"model":{"vocab":{"!!!":{}}}})", "an object inside"},
+        Wrong{"VocabularyMissing", R"({"model":{"vocab":null}})", "model.vocab must be an object"},
+        Wrong{"VocabularyOfUnigram", R"({"model":{"type":"Unigram","vocab":[["a",-1.0]]}})",
+              "the model 'Unigram' is not supported; supported are BPE"},
+        Wrong{"WordPiece", R"({"model":{"type":"WordPiece"}})", "'WordPiece' is not supported"},
+        Wrong{"ModelMissing", R"({"model":null})", "\"model\" is missing"},
+        Wrong{"ByteFallback", R"({"model":{"byte_fallback":true}})", "byte_fallback = true"},
+        Wrong{"Dropout", R"({"model":{"dropout":0.1}})", "dropout = 0.1"},
+        Wrong{"Prefix", R"({"model":{"continuing_subword_prefix":"##"}})",
+              "continuing_subword_prefix"},
+        Wrong{"UnknownUnk", R"({"model":{"unk_token":"<unk>"}})",
+              "the unk_token '<unk>' is not in the vocabulary"},
+        Wrong{"Normalizer", R"({"normalizer":{"type":"Prepend"}})",
+              "the normalizer 'Prepend' is not supported"},
+        Wrong{"NormalizerNoObject", R"({"normalizer":"NFC"})", "must be null or an object"},
+        Wrong{"PreTokenizer", R"({"pre_tokenizer":{"type":"Metaspace"}})",
+              "the pre-tokenizer 'Metaspace' is not supported"},
+        Wrong{"AfterByteLevel",
+              R"({"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},
+                  {"type":"Digits"}]}})",
+              "the pre-tokenizer 'Digits' after ByteLevel is not supported"},
+        Wrong{"Behavior",
+              R"({"pre_tokenizer":{"type":"Split","pattern":{"String":" "},"behavior":"Odd"}})",
+              "the split behavior 'Odd'"},
+        Wrong{"Expression",
+              R"({"pre_tokenizer":{"type":"Split","pattern":{"Regex":"a(b"},
+                  "behavior":"Isolated"}})",
+              "the regular expression 'a(b' is wrong at character 3"},
+        Wrong{"PostProcessor", R"({"post_processor":{"type":"BertProcessing"}})",
+              "the post-processor 'BertProcessing' is not supported"},
+        Wrong{"Template",
+              R"({"post_processor":{"type":"TemplateProcessing","single":[
+                  {"SpecialToken":{"id":"X","type_id":0}}],"special_tokens":{
+                  "X":{"id":"X","ids":[1]}}}})",
+              "holds 0 sequences"},
+        Wrong{"TemplateId",
+              R"({"post_processor":{"type":"TemplateProcessing","single":[
+                  {"SpecialToken":{"id":"X","type_id":0}},{"Sequence":{"id":"A"}}],
+                  "special_tokens":{"X":{"id":"X","ids":[-1]}}}})",
+              "has the id -1"},
+        Wrong{"Decoder", R"({"decoder":{"type":"WordPiece"}})", "the decoder 'WordPiece'"},
+        Wrong{"AddedIdNegative", R"({"added_tokens":[{"id":-3,"content":"<x>"}]})",
+              "the added token '<x>' has the id -3"},
+        Wrong{"AddedIdHuge", R"({"added_tokens":[{"id":99999999999,"content":"<x>"}]})",
+              "has the id 99999999999"},
+        Wrong{"AddedWithoutContent", R"({"added_tokens":[{"id":3}]})", "\"content\" is missing"},
+        Wrong{"AddedNoArray", R"({"added_tokens":{}})", "must be an array"}),
+    testing::PrintToStringParamName());
+
+TEST(HostileTokenizer, KeysThatAreThereTwiceAreRefused) {
+  EXPECT_NE(error_of([] {
+              load_text(R"({"model":{"type":"BPE","vocab":{"a":0,"a":1},"merges":[]}})");
+            }).find("'a' has two ids, 0 and 1"),
+            std::string::npos);
+  EXPECT_NE(error_of([] {
+              load_text(R"({"model":{"vocab":{"a":0},"vocab":{"b":0}}})");
+            }).find("model.vocab is there twice"),
+            std::string::npos);
+  EXPECT_NE(error_of([] {
+              load_text(R"({"normalizer":null,"normalizer":null})");
+            }).find("\"normalizer\" is there twice"),
+            std::string::npos);
+}
+
+TEST(HostileTokenizer, EveryCutIsRefused) {
+  Json file = tiny_json();
+  file["model"]["merges"].erase(file["model"]["merges"].begin() + 4, file["model"]["merges"].end());
+  const std::string text = file.dump();
+  for (std::size_t size = 0; size < text.size(); size += size < 1500 ? 1 : 37) {
+    EXPECT_NE(error_of([&] { load_text(text.substr(0, size)); }), "") << size;
+  }
+  load_text(text);
+}
+
+TEST(HostileTokenizer, EveryFlippedByteGivesAnErrorOrATokenizer) {
+  Json file = tiny_json();
+  const Json merges = file["model"]["merges"];
+  file["model"]["merges"] = Json(merges.begin(), merges.begin() + 4);
+  const std::string text = file.dump();
+  int loaded = 0;
+  for (std::size_t at = 0; at < text.size(); at += 13) {
+    for (const char flip : {'\x01', '\x20', '\x80'}) {
+      std::string changed = text;
+      changed[at] = static_cast<char>(changed[at] ^ flip);
+      try {
+        load_text(changed).ids("The river 12 <note> x", true);
+        ++loaded;
+      } catch (const Error& error) {
+        EXPECT_EQ(error.status(), GRAFT_E_INVALID) << error.what();
+      }
+    }
+  }
+  EXPECT_GT(loaded, 0);
+}
+
+TEST(HostileTokenizer, DeepNestingIsRefused) {
+  EXPECT_NE(error_of([] { load_text(std::string(100000, '[')); }).find("nested deeper than 64"),
+            std::string::npos);
+  std::string sequence = R"({"type":"NFC"})";
+  for (int i = 0; i < 40; ++i) {
+    sequence = R"({"type":"Sequence","normalizers":[)" + sequence + "]}";
+  }
+  EXPECT_NE(error_of([&] {
+              load_patched({{"normalizer", Json::parse(sequence)}});
+            }).find("nested deeper"),
+            std::string::npos);
+}
+
+TEST(HostileTokenizer, AnExpressionThatBacktracksForeverIsStopped) {
+  const Tokenizer tokenizer = load_patched(Json::parse(
+      R"({"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(a+)+$"},"behavior":"Isolated"}})"));
+  EXPECT_NE(error_of([&] {
+              tokenizer.ids(std::string(60, 'a') + "b", false);
+            }).find("gave up on a text of 61 bytes"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace graft::core

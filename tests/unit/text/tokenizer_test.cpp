@@ -1,0 +1,149 @@
+#include "core/text/tokenizer.hpp"
+
+#include "core/text/utf8.hpp"
+#include "tests/unit/text/support.hpp"
+
+namespace graft::core {
+namespace {
+
+using namespace testing_text;
+
+class TokenizationGolden : public testing::TestWithParam<Json> {};
+
+TEST_P(TokenizationGolden, EqualsTokenizers) {
+  const Json& variant = GetParam();
+  const Tokenizer tokenizer = load_patched(variant["patch"]);
+  for (const Json& golden : variant["cases"]) {
+    const std::string text = golden["text"];
+    std::vector<std::int32_t> ids;
+    Json offsets = Json::array();
+    for (const Token& token : tokenizer.encode(text, variant["special"])) {
+      ids.push_back(token.id);
+      offsets.push_back({token.begin, token.end});
+    }
+    EXPECT_EQ(Json(ids), golden["ids"]) << text;
+    EXPECT_EQ(offsets, golden["offsets"]) << text;
+    EXPECT_EQ(tokenizer.decode(ids, false), golden["decoded"]) << text;
+    if (!ids.empty()) ids.erase(ids.begin());
+    EXPECT_EQ(tokenizer.decode(ids, true), golden["skipped"]) << text;
+  }
+}
+
+std::vector<Json> variants() {
+  return Json::parse(read_file(golden("tokenization.json"))).get<std::vector<Json>>();
+}
+
+std::string name_of(const testing::TestParamInfo<Json>& variant) {
+  return variant.param["name"];
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, TokenizationGolden, testing::ValuesIn(variants()), name_of);
+
+TEST(Tokenizer, TellsItsSpecialTokens) {
+  const Tokenizer tokenizer = Tokenizer::load(golden("tiny-tokenizer"));
+  EXPECT_EQ(tokenizer.bos(), 1);
+  EXPECT_EQ(tokenizer.eos(), 2);
+  EXPECT_EQ(tokenizer.pad(), 0);
+  EXPECT_EQ(tokenizer.unk(), 0);
+  EXPECT_TRUE(tokenizer.is_special(1));
+  EXPECT_FALSE(tokenizer.is_special(3));
+  EXPECT_FALSE(tokenizer.is_special(511)) << "<note> is added, but not special";
+  EXPECT_EQ(tokenizer.size(), 512);
+  EXPECT_EQ(tokenizer.piece(2), "<|im_end|>");
+  EXPECT_EQ(tokenizer.id_of("<note>"), 511);
+  EXPECT_EQ(tokenizer.id_of("no such piece"), std::nullopt);
+}
+
+TEST(Tokenizer, ReplacesInvalidUtf8AndKeepsOffsetsOfTheInput) {
+  const Tokenizer tokenizer = Tokenizer::load(golden("tiny-tokenizer"));
+  // A lone byte, a cut-off character (one U+FFFD), an overlong form (two).
+  const std::string text =
+      "a\xFF"
+      "b\xE4\xBD"
+      "c\xC0\xAF";
+  const std::vector<Token> tokens = tokenizer.encode(text, false);
+  EXPECT_EQ(tokenizer.decode(tokenizer.ids(text, false), false), "a\uFFFDb\uFFFDc\uFFFD\uFFFD");
+  EXPECT_EQ(tokenizer.ids(text, false), tokenizer.ids(utf8_lossy(text), false));
+  EXPECT_EQ(tokens.front().begin, 0);
+  EXPECT_EQ(tokens.back().begin, 7);
+  EXPECT_EQ(tokens.back().end, 8);
+  bool cut_off = false;
+  for (const Token& token : tokens) cut_off |= token.begin == 3 && token.end == 5;
+  EXPECT_TRUE(cut_off);
+}
+
+TEST(Tokenizer, BytesOfTokensJoinToTheDecodedText) {
+  const Tokenizer tokenizer = Tokenizer::load(golden("tiny-tokenizer"));
+  const std::string text = "<|im_start|>caf\u00e9 \u4f60\u597d \U0001f600\n";
+  std::string bytes;
+  for (const std::int32_t id : tokenizer.ids(text, false)) bytes += tokenizer.bytes_of(id);
+  EXPECT_EQ(bytes, text);
+}
+
+TEST(Tokenizer, DecodesHalfACharacterAsReplacement) {
+  const Tokenizer tokenizer = Tokenizer::load(golden("tiny-tokenizer"));
+  std::vector<std::int32_t> ids = tokenizer.ids("\U0001f600", false);
+  ASSERT_GT(ids.size(), 1u);
+  ids.pop_back();
+  EXPECT_EQ(tokenizer.decode(ids, false), "\uFFFD");
+}
+
+TEST(Tokenizer, RefusesIdsWithoutAToken) {
+  const Tokenizer tokenizer = Tokenizer::load(golden("tiny-tokenizer"));
+  EXPECT_EQ(error_of([&] { tokenizer.decode({512}, false); }),
+            "the tokenizer has no token with the id 512; ids are below 512.");
+  error_of([&] { tokenizer.decode({-1}, true); });
+  error_of([&] { tokenizer.bytes_of(1 << 30); });
+}
+
+TEST(Tokenizer, SaysThatAFolderHoldsNone) {
+  const Folder folder;
+  EXPECT_NE(error_of([&] { Tokenizer::load(folder.path()); }, GRAFT_E_NOT_FOUND)
+                .find("holds no tokenizer.json"),
+            std::string::npos);
+}
+
+TEST(Tokenizer, TakesMergesInTheOlderForm) {
+  Json file = tiny_json();
+  for (Json& merge : file["model"]["merges"]) {
+    merge = merge[0].get<std::string>() + " " + merge[1].get<std::string>();
+  }
+  file["model"]["merges"].insert(file["model"]["merges"].begin(), "#version: 0.2");
+  const Tokenizer old = load_text(file.dump());
+  const Tokenizer now = Tokenizer::load(golden("tiny-tokenizer"));
+  EXPECT_EQ(old.ids("The baker bakes bread.", false), now.ids("The baker bakes bread.", false));
+}
+
+// Quadratic merging or rescanning would take minutes here.
+TEST(Tokenizer, IsLinearInTheLengthOfARun) {
+  const Tokenizer tokenizer =
+      load_patched({{"normalizer", {{"type", "NFC"}}},
+                    {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}}});
+  for (const std::string unit : {"a", " ", "e", "\u0301", "\u0323\u0301", "<|im_", "\n \t"}) {
+    std::string text;
+    while (text.size() < (1u << 20)) text += unit;
+    EXPECT_GT(tokenizer.encode(text, false).size(), 0u);
+  }
+}
+
+TEST(Tokenizer, EqualsTheSharedGoldensOfQwen3) {
+  SHARED_DATA_OR_SKIP(data);
+  const Tokenizer tokenizer = Tokenizer::load(data / "tokenizers/qwen3");
+  EXPECT_EQ(tokenizer.ids("a <|endoftext|> b", true),
+            (std::vector<std::int32_t>{64, 220, 151643, 293}));
+  EXPECT_EQ(tokenizer.ids("UPPER\u00c9 \u0130stanbul \u1e9e", true),
+            (std::vector<std::int32_t>{3124, 9654, 26789, 129514, 220, 149975}));
+  EXPECT_EQ(tokenizer.ids("a\u0085b", true), (std::vector<std::int32_t>{64, 126, 227, 65}));
+  EXPECT_EQ(tokenizer.ids("\U0001f468\u200d\U0001f469\u200d\U0001f467", true),
+            (std::vector<std::int32_t>{145367, 378, 235, 145233, 378, 235, 145665}));
+}
+
+TEST(Tokenizer, RefusesTheSentencePieceTokenizerByName) {
+  SHARED_DATA_OR_SKIP(data);
+  EXPECT_NE(
+      error_of([&] { Tokenizer::load(data / "tokenizers/mistral-7b"); }).find("byte_fallback"),
+      std::string::npos);
+}
+
+}  // namespace
+}  // namespace graft::core
