@@ -120,7 +120,7 @@ void norm_bwd_weight(const NormCall* c, float* dweight, float* dbias, float* par
           const F g = load(dy + j, n);
           const F normed = (load(x + j, n) - s.mean) * s.inverse;
           store(dw + j, load(dw + j, n) + g * normed, n);
-          if (dbias) store(db + j, load(db + j, n) + g, n);
+          store(db + j, load(db + j, n) + g, n);
         });
       }
     }
