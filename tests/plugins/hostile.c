@@ -49,7 +49,7 @@ static const struct {
                    .forward = forward},
            .later = {~0u, ~0u, ~0u, ~0u}};
 #else
-static const graft_method_api table = {
+__attribute__((unused)) static const graft_method_api table = {
 #if defined(HOSTILE_SHORT_TABLE)
     /* The host must not look at what lies behind. */
     .struct_size = offsetof(graft_method_api, storage),

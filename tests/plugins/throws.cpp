@@ -39,9 +39,10 @@ const void* get_interface(const char* id) {
   return std::strcmp(id, GRAFT_IFACE_METHOD) ? nullptr : &table;
 }
 
-const graft_plugin plugin = {sizeof(graft_plugin), GRAFT_ABI_MAJOR, GRAFT_ABI_MINOR,
-                             "org.example.throws", "1.0.0",         "Example",
-                             "Apache-2.0",         get_interface};
+[[maybe_unused]] const graft_plugin plugin = {
+    sizeof(graft_plugin), GRAFT_ABI_MAJOR, GRAFT_ABI_MINOR,
+    "org.example.throws", "1.0.0",         "Example",
+    "Apache-2.0",         get_interface};
 
 }  // namespace
 
