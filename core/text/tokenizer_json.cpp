@@ -52,6 +52,18 @@ std::vector<AddedToken> added_tokens(const Json& list, std::string_view who) {
   return out;
 }
 
+/// What the post-processor adds must be tokens.
+void check_frame(const Tokenizer::Tables& tables, std::string_view who) {
+  if (!tables.post_processor) return;
+  std::vector<Token> frame;
+  tables.post_processor(frame, {"", [](const Token&) { return std::string_view(); }, true});
+  for (const Token& token : frame) {
+    if (tables.piece(token.id).data() != nullptr) continue;
+    throw Error(GRAFT_E_INVALID, cat(who, ": the post-processor adds the id ", token.id,
+                                     ", which is no token; ids are below ", tables.size(), "."));
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<Tokenizer::Tables> tables_from_json(std::string_view text, std::string_view who) {
@@ -82,6 +94,7 @@ std::shared_ptr<Tokenizer::Tables> tables_from_json(std::string_view text, std::
   tables->decoder = Decoder(part(file, "decoder"), who);
   tables->added = AddedTokens(added_tokens(part(file, "added_tokens"), who), tables->vocabulary,
                               tables->normalizer, who);
+  check_frame(*tables, who);
   return tables;
 }
 

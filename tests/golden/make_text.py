@@ -80,6 +80,9 @@ VARIANTS = {
         {"type": "Split", "pattern": {"Regex": "\\s"}, "behavior": "Removed", "invert": False},
         {"type": "Split", "pattern": {"String": "e"}, "behavior": "Contiguous", "invert": False},
         {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}]}}, False),
+    "bytes_missing": ({"model": {"vocab": without("\u0100", "\u0114")}}, False),
+    "fused_unknown": ({"model": {"vocab": without("\u0100", "\u0114", "\u00e2"), "fuse_unk": True,
+                                 "unk_token": "<|endoftext|>"}}, False),
     "single_word": ({"added_tokens": [
         {"id": 0, "content": "<|endoftext|>", "single_word": False, "lstrip": False, "rstrip": False,
          "normalized": False, "special": True},

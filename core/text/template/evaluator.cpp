@@ -82,15 +82,16 @@ class Evaluator {
       items = std::move(kept);
     }
     if (items.empty()) return block(s.other);
-    const auto shared = std::make_shared<const List>(std::move(items));
+    const auto shared = std::make_shared<const Value>(Value::list(std::move(items)));
+    const List& list = *shared->list();
     Flow flow = Flow::next;
     ++loop_depth_;
-    for (std::size_t i = 0; i < shared->size() && flow != Flow::leave; ++i) {
+    for (std::size_t i = 0; i < list.size() && flow != Flow::leave; ++i) {
       limits_.step();
       scopes_.emplace_back();
       scopes_.back().set("loop", Loop{shared, i, loop_depth_});
       at_ = s.at;
-      assign(s, (*shared)[i]);
+      assign(s, list[i]);
       flow = block(s.body);
       scopes_.pop_back();
     }

@@ -71,7 +71,7 @@ std::string time_text(const std::string& format) {
 Value call_global(const std::string& name, Arguments& a) {
   if (name == "range") return range(a);
   if (name == "dict") return make_dict(a);
-  if (name == "namespace") return Space{std::make_shared<Dict>(make_dict(a))};
+  if (name == "namespace") return Space{a.limits.keep(make_dict(a))};
   if (name == "raise_exception") {
     const Value message = a.take("message", "");
     a.done();
@@ -103,7 +103,8 @@ Value call_dict(const Dict& dict, const std::string& name, Arguments& a) {
 }
 
 Value loop_member(const Loop& loop, std::string_view name) {
-  const std::size_t size = loop.items->size();
+  const List& items = *loop.items->list();
+  const std::size_t size = items.size();
   if (name == "index") return Value::integer(loop.index + 1);
   if (name == "index0") return Value::integer(loop.index);
   if (name == "first") return loop.index == 0;
@@ -114,11 +115,10 @@ Value loop_member(const Loop& loop, std::string_view name) {
   if (name == "depth") return loop.depth;
   if (name == "depth0") return loop.depth - 1;
   if (name == "previtem") {
-    return loop.index > 0 ? (*loop.items)[loop.index - 1] : Undefined{"there is no previous item"};
+    return loop.index > 0 ? items[loop.index - 1] : Undefined{"there is no previous item"};
   }
   if (name == "nextitem") {
-    return loop.index + 1 < size ? (*loop.items)[loop.index + 1]
-                                 : Undefined{"there is no next item"};
+    return loop.index + 1 < size ? items[loop.index + 1] : Undefined{"there is no next item"};
   }
   throw Failure(cat("'loop.", name, "' is not supported"));
 }

@@ -2,8 +2,11 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/base/error.hpp"
 
@@ -20,13 +23,20 @@ inline constexpr int deepest_expression = 400;
 inline constexpr std::int64_t longest_range = 100'000;
 inline constexpr std::size_t longest_text = std::size_t{1} << 26;
 
-/// Counts what a rendering does. Making a text or list costs by its size, so that memory is
+/// Counts what a rendering does, and owns what it cannot free piece by piece. Making a text or list costs by its size, so that memory is
 /// limited with the steps.
 class Limits {
  public:
   void step(std::size_t cost = 1) {
     steps_ += cost;
     if (steps_ > most_steps) throw Failure(cat("more than ", most_steps, " steps"));
+  }
+  /// Keeps a value until the rendering ends.
+  template <class T>
+  T* keep(T value) {
+    step(16);
+    kept_.push_back(std::make_shared<T>(std::move(value)));
+    return static_cast<T*>(kept_.back().get());
   }
   /// Before a text of `size` bytes is made.
   void text(std::size_t size) {
@@ -35,8 +45,9 @@ class Limits {
   }
 
  private:
-  static constexpr std::size_t most_steps = 10'000'000;
+  static constexpr std::size_t most_steps = 5'000'000;
   std::size_t steps_ = 0;
+  std::vector<std::shared_ptr<void>> kept_;
 };
 
 }  // namespace graft::core::jinja

@@ -60,9 +60,8 @@ std::string quoted_text(std::string_view text) {
   return out + quote;
 }
 
-void write(const Value& value, Limits& limits, int depth, std::string& out) {
+void write(const Value& value, Limits& limits, std::string& out) {
   limits.step();
-  if (depth > deepest_nesting) throw Failure("a value is nested too deep to print");
   if (const std::string* text = value.text()) {
     limits.text(text->size());
     out += quoted_text(*text);
@@ -70,7 +69,7 @@ void write(const Value& value, Limits& limits, int depth, std::string& out) {
     out += value.is_tuple() ? '(' : '[';
     for (std::size_t i = 0; i < list->size(); ++i) {
       if (i > 0) out += ", ";
-      write((*list)[i], limits, depth + 1, out);
+      write((*list)[i], limits, out);
     }
     if (value.is_tuple() && list->size() == 1) out += ',';
     out += value.is_tuple() ? ')' : ']';
@@ -78,7 +77,7 @@ void write(const Value& value, Limits& limits, int depth, std::string& out) {
     out += '{';
     for (std::size_t i = 0; i < dict->items.size(); ++i) {
       out += (i > 0 ? ", " : "") + quoted_text(dict->items[i].first) + ": ";
-      write(dict->items[i].second, limits, depth + 1, out);
+      write(dict->items[i].second, limits, out);
     }
     out += '}';
   } else if (value.is_undefined()) {
@@ -124,7 +123,7 @@ std::string str(const Value& value, Limits& limits) {
 
 std::string repr(const Value& value, Limits& limits) {
   std::string out;
-  write(value, limits, 0, out);
+  write(value, limits, out);
   return out;
 }
 

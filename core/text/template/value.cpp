@@ -1,5 +1,6 @@
 #include "core/text/template/value.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include "core/text/template/limits.hpp"
@@ -25,8 +26,13 @@ void Dict::set(std::string_view key, Value value) {
 
 namespace {
 
+int limited(int nesting) {
+  if (nesting > deepest_nesting) throw Failure(cat("a value nested deeper than ", deepest_nesting));
+  return nesting;
+}
+
 Value convert(const Json& json, int depth) {
-  if (depth > deepest_nesting) throw Failure(cat("a variable is nested deeper than ", depth - 1));
+  limited(depth);
   switch (json.type()) {
     case Json::value_t::boolean:
       return json.get<bool>();
@@ -59,6 +65,37 @@ Value convert(const Json& json, int depth) {
 }
 
 }  // namespace
+
+int Value::nesting() const {
+  if (const auto* sequence = std::get_if<Sequence>(&data_)) return sequence->nesting;
+  if (dict() != nullptr) return dict()->nesting;
+  if (loop() != nullptr) return 1 + loop()->items->nesting();
+  if (function() != nullptr && function()->self) return 1 + function()->self->nesting();
+  return 0;
+}
+
+Value::Value(Loop v) : data_(std::make_shared<const Loop>(std::move(v))) {
+  limited(nesting());
+}
+
+Value::Value(Function v) : data_(std::make_shared<const Function>(std::move(v))) {
+  limited(nesting());
+}
+
+Value::Value(Dict v) {
+  int most = 0;
+  for (const auto& [key, value] : v.items) most = std::max(most, value.nesting());
+  v.nesting = limited(most + 1);
+  data_ = std::make_shared<const Dict>(std::move(v));
+}
+
+Value Value::sequence(List items, bool tuple) {
+  int most = 0;
+  for (const Value& item : items) most = std::max(most, item.nesting());
+  Value out;
+  out.data_ = Sequence{std::make_shared<const List>(std::move(items)), tuple, limited(most + 1)};
+  return out;
+}
 
 Value Value::from(const Json& json) {
   return convert(json, 0);

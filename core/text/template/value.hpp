@@ -18,13 +18,14 @@ using List = std::vector<Value>;
 /// Keys in the order of insertion; keys are strings.
 struct Dict {
   std::vector<std::pair<std::string, Value>> items;
+  int nesting = 1;  // set when it becomes a value
   const Value* find(std::string_view key) const;
   void set(std::string_view key, Value value);
 };
 
 /// The `loop` of a for statement.
 struct Loop {
-  std::shared_ptr<const List> items;
+  std::shared_ptr<const Value> items;  // a list
   std::size_t index = 0;
   std::int64_t depth = 1;
 };
@@ -43,10 +44,11 @@ struct None {};
 struct Sequence {
   std::shared_ptr<const List> items;
   bool tuple = false;
+  int nesting = 1;
 };
-/// namespace(): the one thing that a template can change.
+/// namespace(): the one thing that a template can change. It may hold itself, so the run owns it.
 struct Space {
-  std::shared_ptr<Dict> values;
+  Dict* values = nullptr;
 };
 
 class Value {
@@ -59,11 +61,11 @@ class Value {
   Value(std::string_view v) : Value(std::string(v)) {}
   Value(const char* v) : Value(std::string(v)) {}
   Value(Undefined v) : data_(std::move(v)) {}
-  Value(Sequence v) : data_(std::move(v)) {}
-  Value(Space v) : data_(std::move(v)) {}
-  Value(Loop v) : data_(std::make_shared<const Loop>(std::move(v))) {}
-  Value(Function v) : data_(std::make_shared<const Function>(std::move(v))) {}
-  Value(Dict v) : data_(std::make_shared<const Dict>(std::move(v))) {}
+  Value(Space v) : data_(v) {}
+  // What holds other values fails when they are nested too deep: freeing them is a recursion.
+  Value(Loop v);
+  Value(Function v);
+  Value(Dict v);
   static Value list(List items) { return sequence(std::move(items), false); }
   static Value tuple(List items) { return sequence(std::move(items), true); }
   static Value integer(std::size_t v) { return static_cast<std::int64_t>(v); }
@@ -94,7 +96,7 @@ class Value {
   const Function* function() const { return at<Function>(); }
   Dict* space() const {
     const auto* s = std::get_if<Space>(&data_);
-    return s != nullptr ? s->values.get() : nullptr;
+    return s != nullptr ? s->values : nullptr;
   }
   const Undefined* undefined() const { return std::get_if<Undefined>(&data_); }
   std::int64_t as_integer() const;  // of an integer or boolean
@@ -104,9 +106,8 @@ class Value {
   std::string type_name() const;
 
  private:
-  static Value sequence(List items, bool tuple) {
-    return Sequence{std::make_shared<const List>(std::move(items)), tuple};
-  }
+  static Value sequence(List items, bool tuple);
+  int nesting() const;
   template <class T>
   const T* at() const {
     const auto* p = std::get_if<std::shared_ptr<const T>>(&data_);

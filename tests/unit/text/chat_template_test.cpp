@@ -70,6 +70,76 @@ TEST(ChatTemplate, RefusesWithLineAndColumn) {
   }
 }
 
+TEST(ChatTemplate, ErrorsOfARunTellTheirPlace) {
+  EXPECT_EQ(error_of([] {
+              render("a\n{{ x.y.z }}", {{"x", Json::object()}});
+            }),
+            "chat template, line 2, column 7: 'y' is undefined, so it has no member 'z'.");
+  EXPECT_NE(error_of([] {
+              render("{{ 'x'.format(1) }}");
+            }).find("the method 'format' of a str is not supported"),
+            std::string::npos);
+  EXPECT_NE(error_of([] {
+              render("{{ 'x'|tojson(nothing=1) }}");
+            }).find("there is no argument 'nothing'"),
+            std::string::npos);
+}
+
+TEST(ChatTemplate, HostileTemplatesAreStopped) {
+  const auto stopped = [](const std::string& source, const char* message) {
+    const std::string text = error_of([&] { render(source); });
+    EXPECT_NE(text.find(message), std::string::npos) << source << "\n" << text;
+  };
+  const std::string loop = "{% for a in range(100000) %}", end = "{% endfor %}";
+  const std::string start = "{% set ns = namespace(x='a') %}";
+  stopped(loop + loop + "x" + end + end, "steps");
+  stopped(loop + loop + end + end, "steps");
+  stopped("{{ 'a' * 1000000000 }}", "too long");
+  stopped("{{ [0] * 100000000000 }}", "too long");
+  stopped(start + loop + "{% set ns.x = ns.x + ns.x %}" + end, "a text longer than");
+  stopped(start + loop + "{% set ns.x = ns.x ~ ns.x %}" + end, "more than");
+  // Nests that would be freed by a recursion too deep for the stack.
+  stopped(start + loop + "{% set ns.x = [ns.x] %}" + end, "nested deeper than 200");
+  stopped(start + loop + "{% set ns.x = {'k': ns.x} %}" + end, "nested deeper than 200");
+  stopped(start + loop + "{% set ns.x = [ns.x].append %}" + end, "nested deeper than 200");
+  stopped(start + loop + "{% for b in [ns.x] %}{% set ns.x = loop %}{% endfor %}" + end,
+          "nested deeper than 200");
+  stopped("{{ 'a'|indent(1000000000) }}", "width");
+  stopped("{{ strftime_now('%1000000000d') }}", "writes too much");
+  stopped("{{ 9223372036854775807 + 1 }}", "too large");
+  stopped("{{ 2 ** 64 }}", "too large");
+  stopped("{{ -9223372036854775807 * 2 }}", "too large");
+}
+
+TEST(ChatTemplate, NamespacesMayHoldEachOther) {
+  EXPECT_EQ(render("{% set a = namespace() %}{% set b = namespace(a=a) %}{% set a.b = [b, a] %}"
+                   "{% set a.x = 7 %}{{ a.b[0].a.x }}"),
+            "7");
+}
+
+TEST(ChatTemplate, DeepTemplatesAreRefused) {
+  constexpr int times = 20000;
+  const auto repeat = [](std::string_view text, int count) {
+    std::string out;
+    for (int i = 0; i < count; ++i) out += text;
+    return out;
+  };
+  for (const std::string& source :
+       {"{{ " + repeat("(", times) + "1" + repeat(")", times) + " }}",
+        "{{ " + repeat("[", times) + repeat("]", times) + " }}",
+        "{{ " + repeat("not ", times) + "1 }}", "{{ " + repeat("-", times) + "1 }}",
+        "{{ 1" + repeat("+1", times) + " }}", "{{ x" + repeat(".y", times) + " }}",
+        "{{ x" + repeat("|trim", times) + " }}", "{{ 1" + repeat(" if 1", times) + " }}",
+        "{{ " + repeat("1 if 1 else ", times) + "1 }}", repeat("{% if 1 %}", times),
+        repeat("{% for x in y %}", times),
+        "{% if 1 %}" + repeat("{% elif 1 %}", times) + "{% endif %}"}) {
+    EXPECT_NE(error_of([&] { ChatTemplate::parse(source, Json::object()); }).find("deeper"),
+              std::string::npos)
+        << source.substr(0, 40);
+  }
+  EXPECT_EQ(render("{{ 1" + repeat("+1", 300) + " }}"), "301");
+}
+
 TEST(ChatTemplate, EveryCutAndFlipGivesAnErrorOrAText) {
   const std::string source = read_file(golden("tiny-tokenizer/tokenizer_config.json"));
   const std::string text =
