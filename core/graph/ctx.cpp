@@ -131,6 +131,7 @@ graft_tensor* c_reshape(graft_ctx* c, graft_tensor* t, const std::int64_t* dims,
 }
 graft_tensor* c_permute(graft_ctx* c, graft_tensor* t, const std::int32_t* axes, std::uint32_t n) {
   return guarded(c, {t}, [&](OpsContext& x) {
+    if (n > 0 && !axes) throw Error(GRAFT_E_INVALID, "permute was given its axes as NULL.");
     return x.recorder().permute(x.value(t), std::vector<std::int32_t>(axes, axes + n));
   });
 }
@@ -143,7 +144,7 @@ graft_tensor* c_concat(graft_ctx* c, graft_tensor* const* parts, std::uint32_t n
   return guarded(c, {}, [&](OpsContext& x) {
     std::vector<ValueId> ids;
     for (std::uint32_t i = 0; i < n; ++i) {
-      ids.push_back(x.value(parts[i]));
+      ids.push_back(parts ? x.value(parts[i]) : kNone);
       if (ids.back() == kNone) throw Error(GRAFT_E_INVALID, "concat was given NULL.");
     }
     return x.recorder().concat(ids, axis);

@@ -2,6 +2,7 @@
 #include <graft/plugin.h>
 
 #include "core/base/error.hpp"
+#include "core/graph/gradient_rules.hpp"
 #include "core/graph/recorder.hpp"
 #include "core/graph/shape_rules.hpp"
 #include "core/tensor/dtype.hpp"
@@ -21,7 +22,7 @@ std::vector<TypeShape> infer_binary(const InferArgs& a) {
 Grads derive_add(Recorder& r, const Node& n, Span d, const std::vector<bool>& wanted) {
   Grads g(2, kNone);
   for (std::size_t i = 0; i < 2; ++i) {
-    if (wanted[i]) g[i] = r.reduce_to(d[0], r.shape(n.in[i]));
+    if (wanted[i]) g[i] = reduce_gradient(r, d[0], n.in[i]);
   }
   return g;
 }
@@ -36,7 +37,7 @@ Grads derive_sub(Recorder& r, const Node& n, Span d, const std::vector<bool>& wa
 Grads derive_mul(Recorder& r, const Node& n, Span d, const std::vector<bool>& wanted) {
   Grads g(2, kNone);
   for (std::size_t i = 0; i < 2; ++i) {
-    if (wanted[i]) g[i] = r.reduce_to(r.mul(d[0], n.in[1 - i]), r.shape(n.in[i]));
+    if (wanted[i]) g[i] = reduce_gradient(r, r.mul(d[0], n.in[1 - i]), n.in[i]);
   }
   return g;
 }
@@ -45,8 +46,8 @@ Grads derive_mul(Recorder& r, const Node& n, Span d, const std::vector<bool>& wa
 Grads derive_div(Recorder& r, const Node& n, Span d, const std::vector<bool>& wanted) {
   Grads g(2, kNone);
   const ValueId da = r.div(d[0], n.in[1]);
-  if (wanted[0]) g[0] = r.reduce_to(da, r.shape(n.in[0]));
-  if (wanted[1]) g[1] = r.reduce_to(r.affine(r.mul(da, n.out[0]), -1, 0), r.shape(n.in[1]));
+  if (wanted[0]) g[0] = reduce_gradient(r, da, n.in[0]);
+  if (wanted[1]) g[1] = reduce_gradient(r, r.affine(r.mul(da, n.out[0]), -1, 0), n.in[1]);
   return g;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/base/error.hpp"
+#include "core/graph/gradient_rules.hpp"
 #include "core/graph/recorder.hpp"
 #include "core/graph/shape_rules.hpp"
 #include "core/tensor/dtype.hpp"
@@ -38,13 +39,8 @@ std::vector<TypeShape> infer_matmul(const InferArgs& a) {
   return {{dtype, shape}};
 }
 
-/// A trained tensor's gradient is f32 whatever the compute dtype, so it leaves the product as that.
-std::uint32_t gradient_dtype(const Recorder& r, ValueId operand) {
-  return r.value(operand).trainable && r.dtype(operand) != GRAFT_F64 ? std::uint32_t{GRAFT_F32}
-                                                                     : std::uint32_t{0};
-}
-
-// c = op(a) op(b) + bias:  d op(a) = dc op(b)^T,  d op(b) = op(a)^T dc,  dbias = sum over rows of dc.
+// c = alpha op(a) op(b) + bias:  d op(a) = alpha dc op(b)^T,  d op(b) = alpha op(a)^T dc,
+// dbias = sum over rows of dc.
 std::vector<ValueId> derive_matmul(Recorder& r, const Node& n, std::span<const ValueId> d,
                                    const std::vector<bool>& wanted) {
   const std::int64_t flags = attr(n.params, "flags").i;
@@ -53,12 +49,16 @@ std::vector<ValueId> derive_matmul(Recorder& r, const Node& n, std::span<const V
   const ValueId dc = r.cast(d[0], r.dtype(a));
   const auto product = [&](ValueId x, ValueId y, bool tx, bool ty, ValueId like) {
     const std::uint32_t f = (tx ? 1u * GRAFT_TRANS_A : 0u) | (ty ? 1u * GRAFT_TRANS_B : 0u);
-    return r.reduce_to(r.matmul(x, y, f, kNone, gradient_dtype(r, like)), r.shape(like));
+    const ValueId g = r.one("matmul", {x, y},
+                            {{"flags", f, 0},
+                             {"dtype", gradient_dtype(r, like), 0},
+                             {"alpha", 0, attr(n.params, "alpha").f}});
+    return r.reduce_to(g, r.shape(like));
   };
   std::vector<ValueId> g(n.in.size(), kNone);
   if (wanted[0]) g[0] = ta ? product(b, dc, tb, true, a) : product(dc, b, false, !tb, a);
   if (wanted[1]) g[1] = tb ? product(dc, a, true, ta, b) : product(a, dc, !ta, false, b);
-  if (n.in.size() == 3 && wanted[2]) g[2] = r.reduce_to(dc, r.shape(n.in[2]));
+  if (n.in.size() == 3 && wanted[2]) g[2] = reduce_gradient(r, dc, n.in[2]);
   return g;
 }
 

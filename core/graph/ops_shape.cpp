@@ -138,11 +138,14 @@ std::vector<TypeShape> infer_reduce_sum(const InferArgs& a) {
   for (std::size_t i = 0; i < x.size(); ++i) {
     require(a, x[i] == y[i] || is_one(y[i]), "an axis is kept or summed to 1.");
   }
-  return {{a.in[0].dtype, y}};
+  const auto wanted = static_cast<std::uint32_t>(attr(a.params, "dtype").i);
+  const std::uint32_t dtype = wanted ? wanted : a.in[0].dtype;
+  require(a, dtype == a.in[0].dtype || dtype == GRAFT_F32, "the sum has x's dtype or f32.");
+  return {{dtype, y}};
 }
 
 Grads derive_reduce_sum(Recorder& r, const Node& n, Span d, const std::vector<bool>&) {
-  return {r.expand(d[0], r.shape(n.in[0]))};
+  return {r.expand(r.cast(d[0], r.dtype(n.in[0])), r.shape(n.in[0]))};
 }
 
 OpDef view(std::string_view name, decltype(OpDef::infer) infer, decltype(OpDef::derive) derive) {
@@ -187,6 +190,7 @@ std::vector<OpDef> shape_ops() {
   OpDef reduce;
   reduce.name = "reduce_sum";
   reduce.kernel = "reduce_sum/1";
+  reduce.attrs = {{"dtype", false, 0}};
   reduce.traits.accumulates = reduce.traits.tiles = true;
   reduce.infer = infer_reduce_sum;
   reduce.derive = derive_reduce_sum;

@@ -197,6 +197,11 @@ std::vector<Case> cases() {
       product("matmul_ta", {4, 3}, {4, 5}, GRAFT_TRANS_A),
       product("matmul_tb_bias", {3, 4}, {5, 4}, GRAFT_TRANS_B, true),
       product("matmul_ta_tb", {4, 3}, {5, 4}, GRAFT_TRANS_A | GRAFT_TRANS_B),
+      {"matmul_scaled",
+       {{{3, 4}}, {{4, 5}}, {{5}}},
+       [](Recorder& r, P p) {
+         return r.one("matmul", {p[0], p[1], p[2]}, {{"alpha", 0, 0.7}});
+       }},
       product("matmul_batched", {2, 3, 4}, {4, 5}, 0),
       product("matmul_batched_left", {3, 4}, {2, 5, 4}, GRAFT_TRANS_B),
       {"affine", {{{3, 4}}}, [](Recorder& r, P p) { return r.affine(p[0], -0.7, 0.3); }},
@@ -311,6 +316,42 @@ std::vector<Case> cases() {
 
 INSTANTIATE_TEST_SUITE_P(Ops, Gradients, testing::ValuesIn(cases()),
                          [](const auto& tested) { return tested.param.name; });
+
+// 301 ones: bf16 has no such number, and a gradient that went through it would be 300 or 302.
+TEST(Gradients, OfTrainedTensorsAreSummedInF32) {
+  using Use = std::function<ValueId(Recorder&, ValueId x, ValueId p)>;
+  const std::vector<std::pair<const char*, Use>> uses = {
+      {"bias", [](Recorder& r, ValueId x, ValueId p) { return r.matmul(x, x, GRAFT_TRANS_B, p); }},
+      {"add", [](Recorder& r, ValueId x, ValueId p) { return r.add(x, p); }},
+      {"mul", [](Recorder& r, ValueId x, ValueId p) { return r.mul(p, x); }},
+      {"div", [](Recorder& r, ValueId x, ValueId p) { return r.div(x, p); }}};
+  for (const auto& [name, use] : uses) {
+    const bool bias = std::string_view(name) == "bias";
+    const Extent columns = bias ? 301 : 2;
+    Graph graph;
+    Recorder r(graph);
+    const ValueId p = r.leaf(Role::kParameter, 0, GRAFT_BF16, {columns}, "p", true);
+    const ValueId x = r.leaf(Role::kWeight, 0, GRAFT_BF16, {301, 2}, "x");
+    const ValueId y = use(r, x, p);
+    const ValueId loss = r.reshape(r.reduce_to(r.cast(y, GRAFT_F32), {1, 1}), {1});
+    const auto gradients = differentiate(r, loss);
+    EXPECT_EQ(r.dtype(gradients.at(p)), std::uint32_t{GRAFT_F32}) << name;
+    r.assign(gradients.at(p), r.leaf(Role::kBuffer, 0, GRAFT_F32, {columns}, "gradient"), false);
+    Plan plan = make_plan(r, ref_device(), PlanOptions{});
+    auto scratch = std::make_shared<Scratch>();
+    scratch->require(plan);
+    scratch->allocate(ref_device());
+    Program program(std::move(plan), ref_device(), scratch);
+    const std::vector<std::uint16_t> ones(602, 0x3F80);
+    std::vector<float> gradient(301, -1.0f);
+    std::vector<std::uint16_t> x_data = ones, p_data = ones;
+    program.bind(Role::kWeight, 0, x_data.data());
+    program.bind(Role::kParameter, 0, p_data.data());
+    program.bind(Role::kBuffer, 0, gradient.data());
+    program.run({});
+    EXPECT_EQ(gradient[0], std::string_view(name) == "div" ? -301.0f : 301.0f) << name;
+  }
+}
 
 TEST(Gradients, EveryDifferentiableOpHasACase) {
   std::set<std::string_view> covered;
