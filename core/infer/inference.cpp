@@ -8,7 +8,6 @@
 #include "core/infer/engine.hpp"
 #include "core/plugin/host_config.hpp"
 #include "core/tensor/dtype.hpp"
-#include "core/text/utf8.hpp"
 #include "core/train/run_config.hpp"
 
 namespace graft::core {
@@ -75,66 +74,6 @@ std::vector<std::int32_t> prompt_ids(const Json& request, const Text& text) {
   if (request.contains("tools")) variables["tools"] = request["tools"];
   return text.tokenizer().ids(text.chat_template().render(variables), false);
 }
-
-/// How many bytes at the end of `s` are the beginning of a character that is not complete yet.
-std::size_t incomplete_tail(const std::string& s) {
-  for (std::size_t back = 1; back <= 3 && back <= s.size(); ++back) {
-    const auto c = static_cast<unsigned char>(s[s.size() - back]);
-    if ((c & 0xC0) == 0x80) continue;
-    const std::size_t length = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : c >= 0xC0 ? 2 : 1;
-    return length > back ? back : 0;
-  }
-  return 0;
-}
-
-/// Hands text on as soon as it is whole: no half characters, no beginnings of stop texts. What is no
-/// UTF-8 becomes U+FFFD.
-class Stream {
- public:
-  Stream(const std::vector<std::string>& stop, const TextSink& sink) : stop_(stop), sink_(sink) {}
-
-  /// False when a stop text is complete or the sink wants no more.
-  bool push(const std::string& bytes) {
-    text_ += bytes;
-    std::size_t end = std::string::npos;
-    for (const std::string& s : stop_) end = std::min(end, text_.find(s, searched(s)));
-    if (end != std::string::npos) {
-      text_.resize(end);
-      stopped_ = true;
-      send(text_.size());
-      return false;
-    }
-    std::size_t safe = text_.size() - incomplete_tail(text_);
-    for (const std::string& s : stop_) safe = std::min(safe, text_.size() - possible_start(s));
-    return send(safe);
-  }
-  void finish() { send(text_.size()); }
-  bool stopped() const { return stopped_; }
-  std::string text() const { return utf8_lossy(text_); }
-
- private:
-  std::size_t searched(const std::string& s) const {
-    return sent_ > s.size() ? sent_ - s.size() : 0;
-  }
-  std::size_t possible_start(const std::string& s) const {
-    for (std::size_t n = std::min(s.size() - 1, text_.size()); n > 0; --n) {
-      if (text_.compare(text_.size() - n, n, s, 0, n) == 0) return n;
-    }
-    return 0;
-  }
-  bool send(std::size_t to) {
-    if (to <= sent_) return true;
-    const std::string piece = utf8_lossy(std::string_view(text_).substr(sent_, to - sent_));
-    sent_ = to;
-    return !sink_ || sink_(piece);
-  }
-
-  const std::vector<std::string>& stop_;
-  const TextSink& sink_;
-  std::string text_;
-  std::size_t sent_ = 0;
-  bool stopped_ = false;
-};
 
 }  // namespace
 
@@ -270,7 +209,7 @@ Json Inference::generate(const Json& raw, const TextSink& sink) {
     ends.push_back(*s.text.tokenizer().eos());
   }
   std::vector<std::int32_t> seen = g.input_ids, output;
-  Stream stream(g.stop, sink);
+  TextStream stream(g.stop, sink);
   std::string stop = "length";
   if (g.max_new_tokens > 0) {
     s.engine->begin(static_cast<std::int64_t>(g.input_ids.size()) + g.max_new_tokens);

@@ -1,6 +1,5 @@
 // A base model with adapters, for scoring and generating.
 #pragma once
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,6 +7,7 @@
 #include "core/base/json.hpp"
 #include "core/base/log.hpp"
 #include "core/infer/sampling.hpp"
+#include "core/infer/text_stream.hpp"
 #include "core/plugin/registry.hpp"
 #include "core/train/session_parts.hpp"
 
@@ -33,9 +33,6 @@ struct GenerateRequest {
   std::vector<std::string> stop;
   bool ignore_eos = false;
 };
-
-/// Gets each piece of text as it comes; false stops.
-using TextSink = std::function<bool(std::string_view piece)>;
 
 class Inference {
  public:
