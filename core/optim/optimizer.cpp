@@ -1,5 +1,6 @@
 #include "core/optim/optimizer.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/error.hpp"
@@ -37,6 +38,7 @@ struct Optimizer::State {
   std::vector<Unit> units;
   std::unique_ptr<Program> zero, norm, scale, update;
   ValueId norm_result = kNone;
+  std::uint32_t n_state = 0;  // that the update uses
   Refresh refresh;
   const ParameterMemory* memory = nullptr;
 
@@ -111,6 +113,23 @@ void Optimizer::State::record_update(Recorder& r) {
   }
 }
 
+namespace {
+
+/// How many states per parameter the recorded update reads or writes: SGD without momentum none.
+std::uint32_t used_states(const Graph& graph) {
+  std::int32_t used = 0;
+  for (const Node& node : graph.nodes) {
+    for (const ValueId id : node.in) {
+      const Value& v = graph[id];
+      if (v.role != Role::kBuffer || v.slot < kFirst) continue;
+      used = std::max(used, (v.slot - kFirst) % kStride - 1);
+    }
+  }
+  return static_cast<std::uint32_t>(used);
+}
+
+}  // namespace
+
 Optimizer::Optimizer(const graft_optimizer_api& api, Json options, const Log& log,
                      const Device& device, const std::vector<Parameter>& parameters,
                      const ParameterLayout& layout, std::uint32_t compute_dtype,
@@ -161,13 +180,14 @@ Optimizer::Optimizer(const graft_optimizer_api& api, Json options, const Log& lo
   Graph graph;
   Recorder r(graph);
   s.record_update(r);
+  s.n_state = used_states(graph);
   s.update = make_program(r, device, scratch);
 }
 
 Optimizer::~Optimizer() = default;
 
 std::uint32_t Optimizer::n_state() const {
-  return state_->api.n_state;
+  return state_->n_state;
 }
 
 void Optimizer::bind(const ParameterMemory& memory) {

@@ -26,6 +26,7 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
+  /// States per parameter that an update uses.
   std::uint32_t n_state() const;
   /// `memory` has gradients and n_state() states and outlives the optimizer.
   void bind(const ParameterMemory& memory);
