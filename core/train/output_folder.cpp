@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -56,32 +57,80 @@ void remove_run(const fs::path& folder) {
   }
 }
 
-}  // namespace
+/// Whether `path` still names the file that is open as `file`.
+bool is_same_file(const fs::path& path, int file) {
+  struct stat named {
+  }, held{};
+  return ::stat(path.c_str(), &named) == 0 && ::fstat(file, &held) == 0 &&
+         named.st_ino == held.st_ino && named.st_dev == held.st_dev;
+}
 
-OutputFolder::OutputFolder(const fs::path& folder, bool resume, bool force) : path_(folder) {
+/// Throws whatever is wrong with it.
+Snapshot read_checkpoint(const fs::path& folder) {
+  const fs::path manifest = folder / kManifest;
+  const Json json = parse_json(read_file(manifest), manifest.string());
+  const MappedFile bytes = MappedFile::open(folder / kState);
+  if (sha256_hex(bytes.bytes()) != json.at("files").at(kState).get<std::string>()) {
+    throw Error(GRAFT_E_INVALID, "its digest is wrong");
+  }
+  Snapshot snapshot;
+  snapshot.step = json.at("step").get<std::int64_t>();
+  snapshot.progress = json.at("progress");
+  const bool whole = snapshot.step >= 0 && snapshot.progress.at("config").is_object() &&
+                     snapshot.progress.at("tokens").is_number_integer();
+  const Safetensors file = Safetensors::parse(bytes);
+  for (std::size_t i = 0; i < file.names().size(); ++i) {
+    const HostTensor t = file.tensor(i == 0 ? std::string("master") : cat("state.", i - 1));
+    if (!whole || t.dtype != GRAFT_F32) {
+      throw Error(GRAFT_E_INVALID, "it holds something else than a run");
+    }
+    std::vector<float>& values = snapshot.state.emplace_back(t.bytes.size() / sizeof(float));
+    if (!values.empty()) std::memcpy(values.data(), t.bytes.data(), t.bytes.size());
+  }
+  return snapshot;
+}
+
+void make_folder(const fs::path& folder) {
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed) {
     throw Error(GRAFT_E_IO,
                 cat("output.dir: cannot make '", folder.string(), "': ", failed.message(), "."));
   }
-  const fs::path lock = folder / kLock;
-  lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock_ < 0) {
-    throw Error(GRAFT_E_IO, cat("output.dir: cannot write in '", folder.string(),
-                                "': ", std::strerror(errno), "."));
-  }
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    ::close(lock_);
-    throw Error(GRAFT_E_BUSY, cat("output.dir: '", folder.string(),
-                                  "' is in use by another process. Wait for it, or choose another ",
-                                  "folder with --output.dir."));
-  }
+}
+
+}  // namespace
+
+FolderLock::FolderLock(const fs::path& folder) : path_(folder / kLock) {
+  make_folder(folder);
+  // The last holder may remove the file between our open and our lock. Then there is a new one to be
+  // tried, or two processes would each hold a file of that name.
+  do {
+    if (file_ >= 0) ::close(file_);
+    file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (file_ < 0) {
+      throw Error(GRAFT_E_IO, cat("output.dir: cannot write in '", folder.string(),
+                                  "': ", std::strerror(errno), "."));
+    }
+    if (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
+      ::close(file_);
+      throw Error(GRAFT_E_BUSY,
+                  cat("output.dir: '", folder.string(), "' is in use by another process. Wait ",
+                      "for it, or choose another folder with --output.dir."));
+    }
+  } while (!is_same_file(path_, file_));
+}
+
+FolderLock::~FolderLock() {
+  std::error_code ignored;
+  fs::remove(path_, ignored);  // while it is still locked
+  ::close(file_);
+}
+
+OutputFolder::OutputFolder(const fs::path& folder, bool resume, bool force)
+    : path_(folder), lock_(folder) {
   if (resume || !holds_a_run(folder)) return;
   if (!force) {
-    std::error_code ignored;
-    fs::remove(lock, ignored);
-    ::close(lock_);
     throw Error(
         GRAFT_E_BUSY,
         cat("output.dir: '", folder.string(), "' holds a run already. Use --resume to go on ",
@@ -92,9 +141,6 @@ OutputFolder::OutputFolder(const fs::path& folder, bool resume, bool force) : pa
 
 OutputFolder::~OutputFolder() {
   if (metrics_ >= 0) ::close(metrics_);
-  std::error_code ignored;
-  fs::remove(path_ / kLock, ignored);
-  ::close(lock_);
 }
 
 void OutputFolder::open_metrics(std::int64_t step) {
@@ -108,7 +154,7 @@ void OutputFolder::open_metrics(std::int64_t step) {
       const std::string line = text.substr(begin, end - begin);
       begin = end + 1;
       const Json json = Json::parse(line, nullptr, false);
-      if (!json.is_object() || json.value("event", "") == "end") continue;
+      if (!json.is_object() || (json.contains("event") && json["event"] == "end")) continue;
       if (json.contains("step") && json["step"].is_number() && json["step"] > step) continue;
       kept += line + "\n";
     }
@@ -178,22 +224,7 @@ std::optional<Snapshot> OutputFolder::newest(std::vector<fs::path>& skipped) con
   const std::vector<fs::path> all = checkpoints(path_);
   for (auto it = all.rbegin(); it != all.rend(); ++it) {
     try {
-      const fs::path manifest = *it / kManifest;
-      const Json json = parse_json(read_file(manifest), manifest.string());
-      const MappedFile bytes = MappedFile::open(*it / kState);
-      if (sha256_hex(bytes.bytes()) != json.at("files").at(kState).get<std::string>()) {
-        throw Error(GRAFT_E_INVALID, "its digest is wrong");
-      }
-      const Safetensors file = Safetensors::parse(bytes);
-      Snapshot snapshot;
-      snapshot.step = json.at("step");
-      snapshot.progress = json.at("progress");
-      for (std::size_t i = 0; i < file.names().size(); ++i) {
-        const HostTensor t = file.tensor(i == 0 ? std::string("master") : cat("state.", i - 1));
-        auto& values = snapshot.state.emplace_back(static_cast<std::size_t>(t.elements()));
-        std::memcpy(values.data(), t.bytes.data(), t.bytes.size());
-      }
-      return snapshot;
+      return read_checkpoint(*it);
     } catch (const std::exception&) {
       skipped.push_back(*it);
     }

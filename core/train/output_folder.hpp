@@ -18,6 +18,20 @@ struct Snapshot {
   std::vector<std::vector<float>> state;  ///< Trainer::state()
 };
 
+/// A folder that is this process's alone, made if need be.
+class FolderLock {
+ public:
+  /// Throws GRAFT_E_BUSY when another process holds it.
+  explicit FolderLock(const fs::path& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  fs::path path_;
+  int file_ = -1;
+};
+
 class OutputFolder {
  public:
   /// Takes the folder for this process. Throws GRAFT_E_BUSY when another process holds it, or when it
@@ -44,7 +58,7 @@ class OutputFolder {
 
  private:
   fs::path path_;
-  int lock_ = -1;
+  FolderLock lock_;
   int metrics_ = -1;
 };
 
