@@ -20,6 +20,11 @@ bool is_base_copy(const std::string& key) {
   return key.find(".base_layer.") != std::string::npos;
 }
 
+std::string text_at(const Json& object, const char* key) {
+  const auto found = object.find(key);  // the end where `object` is none
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
 }  // namespace
 
 void save_adapter(const fs::path& folder, const MethodEntry& entry,
@@ -101,13 +106,13 @@ Json adapter_notes(const fs::path& folder) {
 void compare_origin(const fs::path& folder, const Origin& now, const Log& log) {
   const Json notes = adapter_notes(folder);
   if (!notes.is_object()) return;
-  const Json base = notes.value("base", Json::object());
-  const std::string was = base.is_object() ? base.value("fingerprint", std::string()) : "";
+  const Json base = notes.contains("base") ? notes["base"] : Json::object();
+  const std::string was = text_at(base, "fingerprint");
   if (!was.empty() && !now.base_fingerprint.empty() && was != now.base_fingerprint) {
-    log.warning("adapter", cat("'", folder.string(), "' was trained on '", base.value("path", ""),
+    log.warning("adapter", cat("'", folder.string(), "' was trained on '", text_at(base, "path"),
                                "', whose tensors differ from those of '", now.base_path, "'."));
   }
-  const std::string hash = notes.value("template_hash", std::string());
+  const std::string hash = text_at(notes, "template_hash");
   if (!hash.empty() && !now.template_hash.empty() && hash != now.template_hash) {
     log.warning("adapter", cat("'", folder.string(),
                                "' was trained with another chat template than this model has."));

@@ -207,9 +207,9 @@ MethodEntry loaded_entry(const fs::path& folder, Registry& registry) {
     MethodEntry entry;
     entry.name = name;
     entry.api = api;
-    auto [options, host] = from_peft(api, config, file.string());
+    const auto [options, host] = from_peft(api, config, file.string());
     entry.options = validate(options, parse_json(api.config_schema, name), file.string());
-    entry.host = std::move(host);
+    entry.host = validate(host, host_method_schema(), file.string());
     entry.loaded = true;
     return entry;
   }
