@@ -79,6 +79,12 @@ TEST(Targets, ModulesThatAreTrainedInFullAreNotTargeted) {
   EXPECT_EQ(matched({{"targets", "all-linear"}, {"modules_to_save", {"lp"}}}).size(), 28u);
 }
 
+TEST(Targets, AMisspeltNameIsRefusedWithTheClosest) {
+  EXPECT_ERROR(matched({{"targets", {"q_proj", "vproj"}}}), "'vproj' matches no module");
+  EXPECT_ERROR(matched({{"targets", {"q_proj", "vproj"}}}), "Closest: 'v_proj'");
+  EXPECT_ERROR(matched(Json::object()), "needs 'targets'");
+}
+
 // PEFT refuses a list only when none of it matches.
 TEST(Targets, ALoadedListMayNameModulesOfOtherModels) {
   EXPECT_EQ(matched({{"targets", {"q_proj", "c_attn"}}}, Unmatched::kIgnore).size(), 4u);
@@ -109,6 +115,33 @@ TEST(Targets, PatternsTakeTheFirstKeyThatFits) {
 }
 
 // ---- storage -----------------------------------------------------------------------------------
+
+TEST(Storage, OptionsGoToPeftAndBack) {
+  const MethodEntry e = lora_entry({{"targets", {"q_proj", "v_proj"}},
+                                    {"exclude", {"k_proj"}},
+                                    {"layers", {0, 2}},
+                                    {"modules_to_save", {"lm_head"}}},
+                                   {{"rank", 3},
+                                    {"alpha", 7},
+                                    {"dropout", 0.25},
+                                    {"rslora", true},
+                                    {"init", "gaussian"},
+                                    {"rank_pattern", {{"v_proj", 5}}},
+                                    {"alpha_pattern", {{"v_proj", 9}}}});
+  const Json config = to_peft(e.api, e.options, e.host, "base", {});
+  EXPECT_EQ(config.at("peft_type"), "LORA");
+  EXPECT_EQ(config.at("r"), 3);
+  EXPECT_EQ(config.at("lora_alpha"), 7);
+  EXPECT_EQ(config.at("use_rslora"), true);
+  EXPECT_EQ(config.at("init_lora_weights"), "gaussian");
+  EXPECT_EQ(config.at("rank_pattern").at("v_proj"), 5);
+  EXPECT_EQ(config.at("layers_to_transform"), (Json{0, 2}));
+  EXPECT_EQ(config.at("bias"), "none");
+  const auto [options, host] = from_peft(e.api, config, "config");
+  // The order of keys is no part of it.
+  EXPECT_EQ(nlohmann::json(options), nlohmann::json(e.options));
+  EXPECT_EQ(nlohmann::json(host), nlohmann::json(e.host));
+}
 
 TEST(Storage, WhatPeftCannotExpressIsWrittenAsNames) {
   const MethodEntry e = lora_entry({{"targets", "all-linear"}, {"layers", 1}});
