@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <new>
 #include <string>
 
@@ -44,6 +45,8 @@ graft_status guard(graft_error* error, Body&& body) noexcept {
     }
   } catch (const Error& e) {
     return put_error(error, e.status(), e.what());
+  } catch (const std::filesystem::filesystem_error& e) {
+    return put_error(error, GRAFT_E_IO, e.what());
   } catch (const std::bad_alloc&) {
     return put_error(error, GRAFT_E_NO_MEMORY, "out of memory.");
   } catch (const std::exception& e) {

@@ -38,11 +38,6 @@ Model Model::open(const fs::path& path, const Device& device, std::uint32_t dtyp
     Weight w;
     w.tensor = m.checkpoint_->tensor(need.name);
     w.shape = need.shape;
-    if (w.tensor.shape != need.shape) {
-      throw Error(GRAFT_E_INVALID, cat("model '", path.string(), "': tensor '", need.name, "' is ",
-                                       shape_text(w.tensor.shape), ", but config.json needs ",
-                                       shape_text(need.shape), "."));
-    }
     w.in_place = device.has(GRAFT_CAP_HOST_MEMORY) && w.tensor.plain() && w.tensor.dtype == dtype &&
                  aligned_for(w.tensor, dtype);
     m.index_[need.name] = m.weights_->size();
