@@ -72,15 +72,27 @@ class Runs(CommandTest):
         self.graft("inspect", "out")
 
     def test_a_killed_run_goes_on_to_the_same_adapter(self):
+        self.kill_and_resume(**LONG)
+
+    def test_a_killed_run_on_the_cpu_backend(self):
+        self.kill_and_resume(**LONG, backend={"type": "cpu", "threads": 2})
+
+    def test_a_killed_run_in_the_dtype_of_the_machine(self):
+        self.kill_and_resume(**LONG, backend={"type": "cpu", "threads": 2}, model={"dtype": "auto"})
+
+    def kill_and_resume(self, **changes):
+        """Kills the run at five random moments, each time goes on with it; compares with a run left alone."""
+        run = self.run_file(**changes)
+        self.assertGreater(self.config(**changes)["methods"][0]["dropout"], 0)
         begin = time.monotonic()
-        self.graft("train", self.run_file(**LONG), "--output.dir", "whole", "--quiet")
+        self.graft("train", run, "--output.dir", "whole", "--quiet")
         length = time.monotonic() - begin
         chance = random.Random()
         kills = 0
         for attempt in range(40):
             resumable = any((self.folder / "out" / "checkpoints").glob("step-*[0-9]"))
             how = "--resume" if resumable else "--force"
-            process = self.start("train", self.folder / "run.json", how, "--quiet")
+            process = self.start("train", run, how, "--quiet")
             wait = chance.uniform(0.05, 0.7) * length if kills < 5 else None
             try:
                 process.wait(timeout=wait)
