@@ -79,7 +79,9 @@ class Reader {
     return true;
   }
   bool parse_error(std::size_t byte, const std::string&, const nlohmann::detail::exception& e) {
-    throw Error(GRAFT_E_INVALID, cat(who_, ": not JSON at byte ", byte, ": ", e.what(), "."));
+    std::string_view what = e.what();  // "[json.exception...] parse error at line 4, .."
+    what.remove_prefix(std::min(what.find("] ") + 2, what.size()));
+    throw Error(GRAFT_E_INVALID, cat(who_, ": not JSON at byte ", byte, ": ", what, "."));
   }
 
  private:
