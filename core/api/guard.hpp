@@ -44,7 +44,8 @@ graft_status guard(graft_error* error, Body&& body) noexcept {
       return body();
     }
   } catch (const Error& e) {
-    return put_error(error, e.status(), e.what());
+    // An answer that is no error for a part of the core is one here: the caller gets no result.
+    return put_error(error, e.status() < 0 ? e.status() : graft_status{GRAFT_E_INVALID}, e.what());
   } catch (const std::filesystem::filesystem_error& e) {
     return put_error(error, GRAFT_E_IO, e.what());
   } catch (const std::bad_alloc&) {

@@ -19,6 +19,9 @@ Json inspect_adapter(const fs::path& path, Registry& registry) {
   Json json = {{"kind", "adapter"}, {"path", path.string()}};
   const Json config =
       parse_json(read_file(path / "adapter_config.json"), (path / "adapter_config.json").string());
+  if (!config.is_object()) {
+    throw Error(GRAFT_E_INVALID, cat("'", path.string(), "': adapter_config.json is no object."));
+  }
   json["peft_type"] = config.value("peft_type", Json());
   json["base"] = config.value("base_model_name_or_path", Json());
   try {

@@ -59,6 +59,20 @@ TEST(GraftHpp, ErrorsAreExceptions) {
   EXPECT_THROW(engine.plugins("none of this name"), Error);
 }
 
+// "Unsupported" is an answer to a plugin's question; a caller of graft.h got no result.
+TEST(GraftHpp, AModelOfAnUnknownFamilyIsAnError) {
+  const Engine engine = make_engine();
+  const Folder folder;
+  std::ofstream(folder.path() + "/config.json") << R"({"model_type": "none_of_these"})";
+  try {
+    engine.inspect(folder.path());
+    FAIL() << "there is no such family";
+  } catch (const Error& e) {
+    EXPECT_LT(e.status(), 0);
+    EXPECT_NE(std::string(e.what()).find("none_of_these"), std::string::npos) << e.what();
+  }
+}
+
 TEST(GraftHpp, TextsAreStrings) {
   const Engine engine = make_engine();
   EXPECT_TRUE(Json::parse(engine.schema()).contains("properties"));
