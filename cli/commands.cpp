@@ -57,6 +57,7 @@ const std::vector<Command>& commands() {
        "graft train run.json --output.dir runs/second --optimizer.lr 1e-4", 1, 1,
        join({{"resume", nullptr, "go on from the newest whole checkpoint"},
              {"force", nullptr, "overwrite what another run left in the output folder"},
+             {"profile", nullptr, "print at the end where the time of a step went"},
              {"dry-run", nullptr, "the same as graft plan"},
              kJson},
             join(kRun, kEverywhere)),

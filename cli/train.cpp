@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "cli/lines.hpp"
+#include "cli/profile.hpp"
 #include "cli/progress.hpp"
 #include "cli/run_file.hpp"
 #include "cli/terminal.hpp"
@@ -31,7 +32,9 @@ std::string resume_command(const Options& options) {
 /// The session; what is wrong with RUN.json itself is an error of usage.
 graft::Session open_session(const graft::Engine& engine, const Options& options) {
   const RunFile run = read_run_file(options);
-  const Json how = {{"resume", options.has("resume")}, {"force", options.has("force")}};
+  const Json how = {{"resume", options.has("resume")},
+                    {"force", options.has("force")},
+                    {"profile", options.has("profile")}};
   try {
     return graft::Session(engine, run.json, run.base_dir, to_text(how));
   } catch (const graft::Error& e) {
@@ -78,6 +81,7 @@ int train(const Options& options) {
   const bool shown =
       !options.has("quiet") && std::find(log.begin(), log.end(), "progress") != log.end();
   bool whole = false;
+  std::string profile;
   long long step = 0;
   {
     Progress progress(shown);
@@ -87,7 +91,9 @@ int train(const Options& options) {
         print(std::string(event) + "\n");
         finish_output();
       }
-      progress.event(Json::parse(event));
+      const Json parsed = Json::parse(event);
+      progress.event(parsed);
+      if (parsed.value("event", "") == "profile") profile = profile_text(parsed);
     });
     step = progress.step();
   }
@@ -96,6 +102,7 @@ int train(const Options& options) {
         folder + "'. Go on with: " + resume_command(options));
     return kInterrupted;
   }
+  if (!json) print(profile);
   if (!json && !options.has("quiet")) print(folder + "\n");
   return kDone;
 }

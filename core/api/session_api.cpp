@@ -17,12 +17,13 @@ RunOptions read_options(const char* options_json) {
   const Json schema = parse_json(R"json({
     "type": "object", "additionalProperties": false, "properties": {
       "resume": {"type": "boolean", "default": false},
-      "force": {"type": "boolean", "default": false}}})json",
+      "force": {"type": "boolean", "default": false},
+      "profile": {"type": "boolean", "default": false}}})json",
                                  "the schema of session options");
   const Json json =
       validate(options_json ? parse_json(options_json, "session options") : Json::object(), schema,
                "session options");
-  return {json["resume"], json["force"]};
+  return {json["resume"], json["force"], json["profile"]};
 }
 
 /// Copies what the caller has room for.

@@ -6,6 +6,7 @@
 
 #include "core/base/error.hpp"
 #include "core/graph/kernel_args.hpp"
+#include "core/graph/node_cost.hpp"
 #include "core/graph/layout.hpp"
 #include "core/tensor/dtype.hpp"
 
@@ -322,23 +323,8 @@ class Planner {
     const Bindings& b = p_.options.bounds;
     for (const Call& call : p_.calls) {
       const Node& node = g_.nodes[static_cast<std::size_t>(call.node)];
-      if (node.op->name == "attention" || node.op->name == "attention_bwd") {
-        // Per query: half of the keys of its document; forward 2 products, backward 5.
-        const bool forward = node.op->name == "attention";
-        const Shape& q = g_[node.in[forward ? 0 : 1]].shape;
-        const double rows = static_cast<double>(q[0].at(b));
-        const double keys =
-            rows / static_cast<double>(std::max<std::int64_t>(1, b[Symbol::kSequences]));
-        p_.flops +=
-            (forward ? 2.0 : 5.0) * rows * keys * static_cast<double>(q[1].at(b) * q[2].at(b));
-        continue;
-      }
-      if (node.op->name != "matmul") continue;
-      const Shape& a = g_[node.in[0]].shape;
-      const bool ta = (attr(node.params, "flags").i & GRAFT_TRANS_A) != 0;
-      const Extent& k = a[a.size() - (ta ? 2 : 1)];
-      p_.flops +=
-          2.0 * static_cast<double>(count(g_[node.out[0]].shape, b)) * static_cast<double>(k.at(b));
+      const KernelArgs args(g_, node, [&](ValueId id) { return evaluate(id, b); });
+      p_.flops += cost_of(node, *args.get(), b).flops;
     }
   }
 

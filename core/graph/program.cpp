@@ -189,7 +189,7 @@ void Program::run_call(std::size_t index, const std::vector<Layout>& inner, std:
   if (timer_) {
     device_.wait();
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    timer_(node, took.count(), last_);
+    timer_(node, took.count(), cost_of(node, args, last_));
   }
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/graph/layout.hpp"
+#include "core/graph/node_cost.hpp"
 #include "core/graph/plan.hpp"
 
 namespace graft::core {
@@ -30,8 +31,8 @@ class Scratch {
   std::shared_ptr<void> memory_;
 };
 
-/// What a profile keeps of one kernel call.
-using CallTimer = std::function<void(const Node& node, double seconds, const Bindings& actual)>;
+/// What a profile is told of one kernel call.
+using CallTimer = std::function<void(const Node& node, double seconds, const NodeCost& cost)>;
 
 /// A plan with its memory. One thread.
 class Program {

@@ -67,6 +67,7 @@ namespace {
 
 std::unique_ptr<Program> make_program(Recorder& r, const Device& device,
                                       const std::shared_ptr<Scratch>& scratch) {
+  for (Node& node : r.graph().nodes) node.site = "optimizer";
   Plan plan = make_plan(r, device, PlanOptions{});
   scratch->require(plan);
   return std::make_unique<Program>(std::move(plan), device, scratch);
@@ -254,6 +255,14 @@ void Optimizer::refresh() {
   state_->refresh.run(*state_->memory);
 }
 
+void Optimizer::set_timer(const CallTimer& timer) {
+  State& s = *state_;
+  for (Program* p : {s.zero.get(), s.norm.get(), s.scale.get(), s.update.get()}) {
+    p->set_timer(timer);
+  }
+  s.refresh.set_timer(timer);
+}
+
 Refresh::Refresh(const Device& device, const ParameterLayout& layout, std::uint32_t compute_dtype,
                  std::shared_ptr<Scratch> scratch) {
   const std::uint32_t master = master_dtype(compute_dtype);
@@ -271,6 +280,10 @@ void Refresh::run(const ParameterMemory& memory) {
   program_->bind(Role::kBuffer, kMaster, memory.master_at(0));
   program_->bind(Role::kBuffer, kCompute, memory.compute_at(0));
   program_->run({});
+}
+
+void Refresh::set_timer(const CallTimer& timer) {
+  if (program_) program_->set_timer(timer);
 }
 
 }  // namespace graft::core

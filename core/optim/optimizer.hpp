@@ -37,6 +37,7 @@ class Optimizer {
   StepResult step(std::int64_t index, double lr, double clip);
   /// Brings the compute copies up to date with the master values.
   void refresh();
+  void set_timer(const CallTimer& timer);
 
   struct State;
 
@@ -50,6 +51,7 @@ class Refresh {
   Refresh(const Device& device, const ParameterLayout& layout, std::uint32_t compute_dtype,
           std::shared_ptr<Scratch> scratch);
   void run(const ParameterMemory& memory);
+  void set_timer(const CallTimer& timer);
 
  private:
   std::unique_ptr<Program> program_;

@@ -16,6 +16,7 @@
 #include "core/text/tokenizer.hpp"
 #include "core/train/output_folder.hpp"
 #include "core/train/plan_report.hpp"
+#include "core/train/profile.hpp"
 #include "core/train/session_parts.hpp"
 
 namespace graft::core {
@@ -56,11 +57,13 @@ struct Run::State {
   std::unique_ptr<AdapterSet> adapters;
   std::unique_ptr<Trainer> trainer;
   Origin origin;
-  bool started = false;
+  bool started = false, warm = false;
   std::int64_t step = 0, tokens = 0;
   std::optional<double> best_loss;
   std::int64_t best_step = 0;
   std::atomic<bool> cancelled{false};
+  Profile profile;
+  Json machine;  ///< what the profile is compared with
 
   State(RunConfig c, const Log& l, RunOptions o)
       : config(std::move(c)), log(l), options(o), host(l), backend_config(config.backend_options) {}
@@ -119,9 +122,6 @@ std::int64_t Run::steps_done() const {
 void Run::cancel() {
   state_->cancelled = true;
 }
-void Run::set_timer(const CallTimer& timer) {
-  state_->trainer->set_timer(timer);
-}
 Json Run::plan_json() const {
   return core::plan_json(cost());
 }
@@ -141,6 +141,12 @@ void Run::State::start() {
     }
   }
   trainer->refresh();
+  if (options.profile) {
+    machine = measure_machine(device, trainer->dtype());
+    trainer->set_timer([this](const Node& node, double seconds, const NodeCost& cost) {
+      profile.add(node, seconds, cost);
+    });
+  }
   started = true;
 }
 
@@ -153,6 +159,12 @@ StepMetrics Run::State::one_step() {
   ++step;
   tokens += m.tokens;
   m.seconds = seconds_since(begin);
+  if (options.profile) {
+    const bool first = !warm;
+    warm = true;
+    profile.step(m.seconds, m.tokens);
+    if (first && step < train->steps()) profile.clear();
+  }
   return m;
 }
 
@@ -279,6 +291,11 @@ bool Run::run(const EventSink& sink) {
           {"seconds", seconds_since(begin)},
           {"peak_resident_bytes", peak_resident_bytes()},
           {"recordings", s.trainer->recordings()}});
+    if (s.options.profile) {
+      Json event = s.profile.json(s.machine);
+      event["event"] = "profile";
+      sink(event);
+    }
   };
   if (!resumed) evaluate_now();
   while (s.step < s.train->steps()) {

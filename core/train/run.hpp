@@ -14,8 +14,9 @@
 namespace graft::core {
 
 struct RunOptions {
-  bool resume = false;  ///< go on from the newest whole checkpoint
-  bool force = false;   ///< overwrite what another run left in the output folder
+  bool resume = false;   ///< go on from the newest whole checkpoint
+  bool force = false;    ///< overwrite what another run left in the output folder
+  bool profile = false;  ///< run() ends with an event "profile": see Profile::json
 };
 
 /// Events as JSON: the lines of metrics.jsonl, notes and checkpoints.
@@ -44,7 +45,6 @@ class Run {
   void save(const fs::path& folder);
   /// From any thread or a signal handler.
   void cancel();
-  void set_timer(const CallTimer& timer);
 
   struct State;
 

@@ -360,6 +360,11 @@ std::int64_t Trainer::recordings() const {
 
 void Trainer::set_timer(const CallTimer& timer) {
   state_->train->set_timer(timer);
+  state_->optimizer->set_timer(timer);
+}
+
+std::uint32_t Trainer::dtype() const {
+  return state_->model.dtype();
 }
 
 }  // namespace graft::core

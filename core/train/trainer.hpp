@@ -83,7 +83,9 @@ class Trainer {
   void set_state(const std::vector<std::vector<float>>& state);
 
   std::int64_t recordings() const;
+  /// Is told of every kernel call of training and optimizer steps from then on.
   void set_timer(const CallTimer& timer);
+  std::uint32_t dtype() const;  ///< that the model computes in
 
   struct State;
 

@@ -110,12 +110,13 @@ typedef struct graft_metrics { /* GROWS; the caller sets struct_size */
 } graft_metrics;
 
 /* Events of graft_session_run, as JSON: the lines of metrics.jsonl, and {"event": "note", "text"},
- * {"event": "checkpoint", "step", "path"}. Called on the thread that runs; do not call back in. */
+ * {"event": "checkpoint", "step", "path"}, and at the end of a run with "profile"
+ * {"event": "profile", "seconds", "rows": [..], ..}. Called on the thread that runs; do not call back in. */
 typedef void (*graft_event_fn)(void* user, const char* event_json);
 
 /* config_json: RUN.json. base_dir: what relative paths in it are relative to; NULL: the current
  * folder. Checks, opens and plans; computes nothing and allocates none of what the plan counts.
- * options_json: NULL, or {"resume": false, "force": false}. */
+ * options_json: NULL, or {"resume": false, "force": false, "profile": false}. */
 GRAFT_API graft_status graft_session_create(graft_engine*, const char* config_json,
                                             const char* base_dir, const char* options_json,
                                             graft_session** out, graft_error* error);
