@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <graft/graft.hpp>
 #include <new>
 
@@ -31,6 +32,16 @@ const Command& command_named(const std::string& name) {
   unknown(name);
 }
 
+/// A thread that waits for the others keeps its core for a moment before it sleeps. While training,
+/// a long moment gains nothing, and where something else wants the core it costs a whole slice of
+/// the scheduler; the kernels of a single token follow each other too fast to sleep between them.
+/// Libraries that parallelise with OpenMP read this when they are loaded.
+void wait_briefly(const std::string& command) {
+  const bool decodes = command == "generate" || command == "chat";
+  if (decodes || std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
+  ::setenv("GOMP_SPINCOUNT", "1500", 0);
+}
+
 int run(std::vector<std::string> arguments) {
   if (!arguments.empty() && arguments[0] == "--version") arguments[0] = "version";
   const bool asks = arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" ||
@@ -45,6 +56,7 @@ int run(std::vector<std::string> arguments) {
     print(help_of(command));
     return kDone;
   }
+  wait_briefly(arguments[0]);
   return command.run(options);
 }
 

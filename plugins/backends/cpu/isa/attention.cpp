@@ -139,7 +139,10 @@ void attention(const AttentionCall* call) {
     int64_t blocks = 0;
     for (int64_t j = 0; j < c.sequences; ++j)
       blocks += ceil_div(sequence_of(c, j).queries, shape.queries);
-    GRAFT_OMP(parallel num_threads(c.threads)) {
+    int64_t work = 0;
+    for (int64_t j = 0; j < c.sequences; ++j)
+      work += sequence_of(c, j).queries * sequence_of(c, j).keys * c.heads;
+    GRAFT_OMP(parallel num_threads(c.threads) if (work > kParallel)) {
       const Buffers b = buffers_of(c, shape);
       GRAFT_OMP(for schedule(dynamic))
       for (int64_t i = 0; i < blocks * c.kv_heads; ++i) {

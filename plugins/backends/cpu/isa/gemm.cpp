@@ -171,18 +171,27 @@ void multiply_few(const GemmCall& c, const Workspace& w) {
   }
 }
 
-/// Few rows, b's columns dense: dot products of f32 rows with columns as they lie.
+/// Few rows, b's columns dense: dot products of f32 rows with columns as they lie. The columns are
+/// dealt out once and each thread widens the rows for itself: such products take microseconds, and
+/// waiting for one another would take longer.
 template <class A, class B>
 void multiply_dots(const GemmCall& c, const Workspace& w) {
-  const int64_t block = 64;
-  GRAFT_OMP(single)
-  for (int64_t i = 0; i < c.m; ++i)
-    for (int64_t l = 0; l < c.k; ++l)
-      w.left[i * c.k + l] = scalar((const A*)c.a + i * c.a_row + l * c.a_col);
-  GRAFT_OMP(for schedule(dynamic, 4))
-  for (int64_t first = 0; first < c.n; first += block) {
-    const int64_t width = least(block, c.n - first);
-    dot_block(c.m, width, c.k, w.left, (const B*)c.b + first * c.b_col, c.b_col, w.thread, block);
+  const int64_t block = 64, threads = team_size(), thread = thread_number();
+  const int64_t groups = ceil_div(c.n, (int64_t)kDotColumns);
+  const int64_t begin = groups * thread / threads * kDotColumns;
+  const int64_t end = least(groups * (thread + 1) / threads * kDotColumns, c.n);
+  float* rows = w.left + thread * c.m * c.k;
+  for (int64_t i = 0; i < c.m; ++i) {
+    const A* from = (const A*)c.a + i * c.a_row;
+    if (c.a_col == 1) {
+      strip(c.k, [&](int64_t l, auto n) { store(rows + i * c.k + l, load(from + l, n), n); });
+    } else {
+      for (int64_t l = 0; l < c.k; ++l) rows[i * c.k + l] = scalar(from + l * c.a_col);
+    }
+  }
+  for (int64_t first = begin; first < end; first += block) {
+    const int64_t width = least(block, end - first);
+    dot_block(c.m, width, c.k, rows, (const B*)c.b + first * c.b_col, c.b_col, w.thread, block);
     write_tile(c, w.thread, block, 0, c.m, first, width);
   }
 }
@@ -209,7 +218,8 @@ GemmCall transposed(const GemmCall& c) {
 uint64_t gemm_workspace(const GemmCall* c) {
   // An upper bound over all ways that never falls when an extent grows: run() may see smaller ones.
   const int64_t right = least(round_up(c->n, kNR) * c->k, most(kChunk, kTileColumns * c->k));
-  const int64_t left = round_up(most(c->m, least(c->n, kFewRows)), kMR) * c->k;
+  const int64_t dots = c->threads * least(c->m, kFewDots) * c->k;
+  const int64_t left = most(round_up(most(c->m, least(c->n, kFewRows)), kMR) * c->k, dots);
   return sizeof(float) * (uint64_t)(c->threads * kThreadFloats + left + right);
 }
 

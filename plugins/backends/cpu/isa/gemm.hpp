@@ -102,6 +102,9 @@ void dot_tile(int64_t k, const float* a, const B* b, int64_t b_col, float* tile,
     GRAFT_UNROLL
     for (int j = 0; j < N; ++j) {
       const F y = load(b + j * b_col + l, n);
+      // The columns of the tile after the next: b is read once and comes from memory, and the
+      // processor's own prefetching stops at each page.
+      __builtin_prefetch(b + (j + 2 * N) * b_col + l);
       GRAFT_UNROLL
       for (int i = 0; i < M; ++i) sums[i][j] += x[i] * y;
     }

@@ -24,6 +24,7 @@
 
 #ifdef _OPENMP
 extern "C" int omp_get_thread_num(void) noexcept;
+extern "C" int omp_get_num_threads(void) noexcept;
 #endif
 
 namespace graft_cpu {
@@ -34,6 +35,15 @@ GRAFT_INLINE int thread_number() {
   return omp_get_thread_num();
 #else
   return 0;
+#endif
+}
+
+/// Threads of the team that runs this now.
+GRAFT_INLINE int team_size() {
+#ifdef _OPENMP
+  return omp_get_num_threads();
+#else
+  return 1;
 #endif
 }
 
