@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """LoRA on all linear layers with PEFT + torch, measured; prints one line of JSON.
 
-The work is that of `graft train` in run.py: whole rows of equal length, mean loss over all tokens,
-gradients clipped, AdamW. Attention is torch's fused one, the default of transformers; the head makes
+The work is that of `graft train` in run.py: mean loss over all tokens, gradients clipped, AdamW. Rows of
+different lengths are padded to the longest, as transformers' collators do. Attention is torch's fused one, the default of transformers; the head makes
 full logits, as transformers does.
 """
 
@@ -25,13 +25,15 @@ def seconds_since_process_start():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--data", required=True, help="JSONL with input_ids, all of one length")
+    parser.add_argument("--data", required=True, help="JSONL with input_ids")
     parser.add_argument("--rows", type=int, default=4)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dtype", choices=["bf16", "f32"], default="bf16")
     parser.add_argument("--attention", choices=["sdpa", "eager"], default="sdpa")
     parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--compile", action="store_true", help="torch.compile the model")
+    parser.add_argument("--checkpointing", action="store_true", help="recompute each layer in the backward pass")
     options = parser.parse_args()
 
     import torch
@@ -48,27 +50,38 @@ def main():
         options.model, dtype=dtype, attn_implementation=options.attention)
     model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=options.rank, lora_alpha=2 * options.rank,
                                              target_modules="all-linear"))
+    if options.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
     model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
+    if options.compile:
+        model.compile()
     optimizer = torch.optim.AdamW(parameters, lr=2e-4, weight_decay=0.01)
     with open(options.data) as file:
         lines = [json.loads(line)["input_ids"] for line in file]
 
-    losses, seconds, first, tokens = [], [], None, 0
+    losses, seconds, first, tokens = [], [], None, []
     for step in range(options.steps):
         began = time.perf_counter()
-        batch = torch.tensor([lines[(step * options.rows + i) % len(lines)] for i in range(options.rows)])
-        loss = model(input_ids=batch, labels=batch, use_cache=False).loss
+        rows = [lines[(step * options.rows + i) % len(lines)] for i in range(options.rows)]
+        longest = max(map(len, rows))
+        batch = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+        # A mask of ones would cost the peer its fast attention.
+        padded = {} if bool(mask.all()) else {"attention_mask": mask}
+        labels = batch.masked_fill(mask == 0, -100)
+        loss = model(input_ids=batch, labels=labels, use_cache=False, **padded).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
         seconds.append(time.perf_counter() - began)
-        tokens = batch.numel()
+        tokens.append(int(mask.sum()))
         first = first or seconds_since_process_start()
     # The first step also allocates and compiles.
-    rates = [tokens / s for s in seconds[1:] or seconds]
+    rates = [n / s for n, s in list(zip(tokens, seconds))[1:] or zip(tokens, seconds)]
     print(json.dumps({
         "tokens_per_s": statistics.median(rates), "best_tokens_per_s": max(rates), "seconds": seconds,
         "seconds_to_first_step": first, "losses": losses, "trained": sum(p.numel() for p in parameters),
