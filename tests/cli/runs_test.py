@@ -57,6 +57,25 @@ class Runs(CommandTest):
         self.assertGreater(len({line["tokens"] for line in self.steps(out)}), 3)
         self.assertEqual(self.metrics(out)[-1]["recordings"], 1)
 
+    def test_profile_adds_up(self):
+        run = self.run_file(train={"steps": 4})
+        done = self.graft("train", run, "--profile", "--quiet")
+        self.assertRegex(done.stdout, r"Time of a step \(mean of 3 steps\)")
+        self.assertRegex(done.stdout, r"matmul  mlp.down_proj  \(backward\)")
+        events = read_lines(self.graft("train", run, "--force", "--profile", "--json", "--quiet").stdout)
+        profile = next(e for e in events if e.get("event") == "profile")
+        self.assertEqual(profile["steps"], 3)
+        # Kernels take their part of the step, and the rows are all of them.
+        self.assertAlmostEqual(sum(r["seconds"] for r in profile["rows"]), profile["kernels_seconds"], places=6)
+        self.assertLess(profile["kernels_seconds"], profile["seconds"])
+        # Two layers with a LoRA each: the frozen product and those with A and B.
+        forward = {r["site"]: r["calls"] for r in profile["rows"]
+                   if r["op"] == "matmul" and r["direction"] == "forward"}
+        self.assertEqual(forward["mlp.down_proj"], 6)
+        self.assertEqual(self.metrics(self.folder / "out")[-1]["event"], "end")
+        # Without the option nothing is timed or printed.
+        self.assertNotIn('"profile"', self.graft("train", run, "--force", "--json", "--quiet").stdout)
+
     def test_trains_on_from_an_adapter(self):
         self.graft("train", self.run_file())
         more = self.run_file("more.json", methods=[{"load": "out"}], output={"dir": "more"})
