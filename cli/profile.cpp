@@ -35,7 +35,7 @@ std::string profile_text(const Json& event) {
   std::snprintf(text, sizeof text,
                 "Time of a step (mean of %lld%s): %.1f ms, %.0f tokens, %.0f tokens/s, "
                 "%.1f GFLOP/s\n"
-                "This machine now: %.1f GFLOP/s in products of 1024 x 1024, %.1f GB/s copying\n\n"
+                "This machine now: %.1f GFLOP/s in large products, %.1f GB/s copying\n\n"
                 "  %-52s %8s %10s %8s %9s %9s\n",
                 static_cast<long long>(event["steps"].get<double>()), " steps", step * 1e3, tokens,
                 tokens / step, flops / step * 1e-9, machine["flops_per_s"].get<double>() * 1e-9,

@@ -40,7 +40,8 @@ class Profile {
 std::string site_kind(const std::string& site);
 
 /// What the backend reaches on this machine now: {"flops_per_s", "bytes_per_s"}: the best of several
-/// products of 1024 x 1024 matrices in `dtype`, and of copies of 64 MiB (bytes read and written).
+/// products of square matrices (1024 x 1024, smaller where those take long) in `dtype`, and of
+/// copies of 64 MiB (bytes read and written).
 Json measure_machine(const Device& device, std::uint32_t dtype);
 
 }  // namespace graft::core
