@@ -49,7 +49,7 @@ void Progress::event(const Json& event) {
   const std::string kind = event.value("event", "");
   if (kind == "start") {
     steps_ = static_cast<long long>(number(event, "steps"));
-    begin_ = std::chrono::steady_clock::now();
+    seconds_ = 0;
     first_ = -1;
   } else if (kind == "end") {
     if (bar_) set_status_line("");
@@ -79,9 +79,8 @@ void Progress::step_event(const Json& event) {
   step_ = static_cast<long long>(number(event, "step"));
   if (!shown_) return;
   if (first_ < 0) first_ = step_ - 1;
-  const double elapsed =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-  const double eta = elapsed / static_cast<double>(std::max(1LL, step_ - first_)) *
+  seconds_ += number(event, "seconds");
+  const double eta = seconds_ / static_cast<double>(std::max(1LL, step_ - first_)) *
                      static_cast<double>(std::max(0LL, steps_ - step_));
   const std::string numbers = format("loss %.4f", number(event, "loss")) +
                               format("  %.0f tokens/s", number(event, "tokens_per_s")) +

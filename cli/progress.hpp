@@ -1,6 +1,5 @@
 // What a person sees of a run while it goes on.
 #pragma once
-#include <chrono>
 #include <string>
 
 #include "cli/lines.hpp"
@@ -21,7 +20,7 @@ class Progress {
 
   bool shown_, bar_;
   long long steps_ = 0, first_ = 0, step_ = 0;
-  std::chrono::steady_clock::time_point begin_;
+  double seconds_ = 0;  ///< of the steps since the start
 };
 
 }  // namespace cli
