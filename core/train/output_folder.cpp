@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 
+#include "core/base/digest.hpp"
 #include "core/base/error.hpp"
 #include "core/tensor/safetensors.hpp"
 
@@ -63,6 +65,18 @@ bool is_same_file(const fs::path& path, int file) {
   }, held{};
   return ::stat(path.c_str(), &named) == 0 && ::fstat(file, &held) == 0 &&
          named.st_ino == held.st_ino && named.st_dev == held.st_dev;
+}
+
+/// Read piece by piece: a mapped file would count as this process's memory.
+std::string digest_of(const fs::path& path) {
+  Sha256 digest;
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> piece(std::size_t{1} << 18);
+  while (file.read(piece.data(), static_cast<std::streamsize>(piece.size())) || file.gcount() > 0) {
+    digest.add(std::string_view(piece.data(), static_cast<std::size_t>(file.gcount())));
+  }
+  if (!file.eof()) throw Error(GRAFT_E_IO, cat("cannot read '", path.string(), "' again."));
+  return digest.hex();
 }
 
 /// Throws whatever is wrong with it.
@@ -174,26 +188,25 @@ void OutputFolder::append(const Json& line) {
   }
 }
 
-fs::path OutputFolder::save(const Snapshot& snapshot, std::int64_t keep) {
+fs::path OutputFolder::save(std::int64_t step, const Json& progress,
+                            const std::vector<FlatState>& state, std::int64_t keep) {
   const fs::path folder = path_ / "checkpoints";
-  const fs::path target = folder / step_name(snapshot.step);
-  const fs::path temporary = folder / (step_name(snapshot.step) + ".tmp");
+  const fs::path target = folder / step_name(step);
+  const fs::path temporary = folder / (step_name(step) + ".tmp");
   fs::remove_all(temporary);
   try {
     fs::create_directories(temporary);
-    std::vector<HostTensor> tensors;
-    for (std::size_t i = 0; i < snapshot.state.size(); ++i) {
-      HostTensor t;
-      t.name = i == 0 ? std::string("master") : cat("state.", i - 1);
-      t.shape = {static_cast<std::int64_t>(snapshot.state[i].size())};
-      t.bytes = std::as_bytes(std::span(snapshot.state[i]));
-      tensors.push_back(std::move(t));
+    std::vector<SafetensorsItem> items;
+    for (std::size_t i = 0; i < state.size(); ++i) {
+      items.push_back({i == 0 ? std::string("master") : cat("state.", i - 1),
+                       GRAFT_F32,
+                       {state[i].count},
+                       state[i].write});
     }
-    write_safetensors(temporary / kState, tensors, {});
-    const MappedFile written = MappedFile::open(temporary / kState);
-    const Json manifest = {{"step", snapshot.step},
-                           {"progress", snapshot.progress},
-                           {"files", {{kState, sha256_hex(written.bytes())}}}};
+    write_safetensors(temporary / kState, std::move(items), {});
+    const Json manifest = {{"step", step},
+                           {"progress", progress},
+                           {"files", {{kState, digest_of(temporary / kState)}}}};
     write_file_atomically(temporary / kManifest, manifest.dump(2) + "\n");
     fs::remove_all(target);
     fs::rename(temporary, target);

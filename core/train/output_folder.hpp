@@ -8,14 +8,15 @@
 
 #include "core/base/file.hpp"
 #include "core/base/json.hpp"
+#include "core/train/flat_state.hpp"
 
 namespace graft::core {
 
-/// What a checkpoint holds: where the run stands, and what a step changes, flat.
+/// What a checkpoint held: where the run stood, and what a step changes, flat.
 struct Snapshot {
   std::int64_t step = 0;
   Json progress = Json::object();         ///< best eval loss and the like
-  std::vector<std::vector<float>> state;  ///< Trainer::state()
+  std::vector<std::vector<float>> state;  ///< of Trainer::state()
 };
 
 /// A folder that is this process's alone, made if need be.
@@ -49,7 +50,8 @@ class OutputFolder {
 
   /// Writes checkpoints/step-NNNNNN so that it is whole or not there, then removes all but the newest
   /// `keep`. Returns its path.
-  fs::path save(const Snapshot& snapshot, std::int64_t keep);
+  fs::path save(std::int64_t step, const Json& progress, const std::vector<FlatState>& state,
+                std::int64_t keep);
   /// The newest checkpoint whose digests are right; the broken ones that were passed over are added
   /// to `skipped`.
   std::optional<Snapshot> newest(std::vector<fs::path>& skipped) const;

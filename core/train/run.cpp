@@ -264,7 +264,7 @@ bool Run::run(const EventSink& sink) {
         {"plan_bytes", cost().total()},
         {"steps", s.train->steps()}});
   const auto checkpoint = [&] {
-    const fs::path path = folder.save({s.step, s.progress(), s.trainer->state()}, c.keep);
+    const fs::path path = folder.save(s.step, s.progress(), s.trainer->state(), c.keep);
     sink({{"event", "checkpoint"}, {"step", s.step}, {"path", path.string()}});
   };
   std::int64_t evaluated = -1;

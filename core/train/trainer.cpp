@@ -15,6 +15,9 @@ namespace {
 /// batches.
 constexpr std::uint64_t kRuntimeBytes = std::uint64_t{24} << 20;
 
+/// Numbers that are copied at a time when the state is written.
+constexpr std::int64_t kPiece = std::int64_t{1} << 18;
+
 Bindings bindings_of(const Bounds& b) {
   Bindings result;
   result[Symbol::kRows] = b.rows;
@@ -322,18 +325,25 @@ void Trainer::refresh() {
   state_->optimizer->refresh();
 }
 
-std::vector<std::vector<float>> Trainer::state() const {
+std::vector<FlatState> Trainer::state() const {
   const State& s = *state_;
   if (s.memory.master_dtype != GRAFT_F32) {
     throw Error(GRAFT_E_INVALID, "checkpoints of f64 runs are not kept.");
   }
-  std::vector<std::vector<float>> result;
-  const auto take = [&](const void* from, std::int64_t n) {
-    result.emplace_back(static_cast<std::size_t>(n));
-    s.device.copy_out(result.back().data(), from, static_cast<std::uint64_t>(n) * sizeof(float));
+  std::vector<FlatState> result;
+  const auto add = [&](const void* from, std::int64_t n) {
+    result.push_back({n, [&device = s.device, from, n](const Sink& sink) {
+                        std::vector<float> piece(static_cast<std::size_t>(std::min(n, kPiece)));
+                        for (std::int64_t i = 0; i < n; i += kPiece) {
+                          const auto bytes =
+                              static_cast<std::size_t>(std::min(kPiece, n - i)) * sizeof(float);
+                          device.copy_out(piece.data(), static_cast<const float*>(from) + i, bytes);
+                          sink(piece.data(), bytes);
+                        }
+                      }});
   };
-  take(s.memory.master_at(0), s.layout.total);
-  for (const auto& state : s.memory.states) take(state.get(), s.layout.trained);
+  add(s.memory.master_at(0), s.layout.total);
+  for (const auto& state : s.memory.states) add(state.get(), s.layout.trained);
   return result;
 }
 

@@ -9,6 +9,7 @@
 #include "core/model/model.hpp"
 #include "core/optim/optimizer.hpp"
 #include "core/optim/schedule.hpp"
+#include "core/train/flat_state.hpp"
 
 namespace graft::core {
 
@@ -79,7 +80,8 @@ class Trainer {
   void set(std::size_t parameter, const std::vector<float>& values);
   void refresh();
   /// Everything that a step changes: master values and optimizer states, flat.
-  std::vector<std::vector<float>> state() const;
+  /// Valid until the next step.
+  std::vector<FlatState> state() const;
   void set_state(const std::vector<std::vector<float>>& state);
 
   std::int64_t recordings() const;

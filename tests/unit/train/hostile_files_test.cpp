@@ -8,6 +8,7 @@
 #include "tests/unit/base/damage.hpp"
 #include "tests/unit/base/expect_error.hpp"
 #include "tests/unit/model/tiny_model.hpp"
+#include "tests/unit/train/flat_states.hpp"
 
 namespace graft::core {
 namespace {
@@ -167,7 +168,7 @@ class HostileCheckpoint : public testing::Test {
   HostileCheckpoint() {
     OutputFolder out(folder_.path(), false, false);
     const Json progress = {{"tokens", 77}, {"config", {{"seed", 3}}}, {"best_loss", 1.5}};
-    out.save({12, progress, {{1, 2, 3, 4}, {5, 6}}}, 1);
+    out.save(12, progress, test::flat_states({{1, 2, 3, 4}, {5, 6}}), 1);
     manifest_ = read_file(file("checkpoint.json"));
   }
   fs::path file(const char* name) const {

@@ -8,6 +8,7 @@
 #include "tests/unit/base/damage.hpp"
 #include "tests/unit/base/expect_error.hpp"
 #include "tests/unit/model/tiny_model.hpp"
+#include "tests/unit/train/flat_states.hpp"
 
 namespace graft::core {
 namespace {
@@ -17,6 +18,10 @@ using test::TemporaryFolder;
 Snapshot at_step(std::int64_t step) {
   const auto x = static_cast<float>(step);
   return {step, {{"tokens", step}, {"config", Json::object()}}, {{x, 0.5f}, {-x}}};
+}
+
+fs::path save(OutputFolder& out, const Snapshot& s, std::int64_t keep) {
+  return out.save(s.step, s.progress, test::flat_states(s.state), keep);
 }
 
 TEST(OutputFolder, IsHeldByOneAtATime) {
@@ -71,7 +76,7 @@ TEST(OutputFolder, KeepsTheNewestCheckpoints) {
   OutputFolder out(folder.path(), false, false);
   std::vector<fs::path> skipped;
   EXPECT_FALSE(out.newest(skipped));
-  for (const std::int64_t step : {2, 999999, 1000000}) out.save(at_step(step), 2);
+  for (const std::int64_t step : {2, 999999, 1000000}) save(out, at_step(step), 2);
   EXPECT_FALSE(fs::exists(folder.path() / "checkpoints" / "step-000002"));
   const auto found = out.newest(skipped);
   ASSERT_TRUE(found);
@@ -84,12 +89,12 @@ TEST(OutputFolder, KeepsTheNewestCheckpoints) {
 TEST(OutputFolder, WhatAKillLeftIsNoCheckpoint) {
   const TemporaryFolder folder;
   OutputFolder out(folder.path(), false, false);
-  out.save(at_step(3), 2);
+  save(out, at_step(3), 2);
   fs::copy(folder.path() / "checkpoints" / "step-000003",
            folder.path() / "checkpoints" / "step-000004.tmp");
   std::vector<fs::path> skipped;
   EXPECT_EQ(out.newest(skipped)->step, 3);
-  out.save(at_step(4), 2);
+  save(out, at_step(4), 2);
   EXPECT_EQ(out.newest(skipped)->step, 4);
   EXPECT_FALSE(fs::exists(folder.path() / "checkpoints" / "step-000004.tmp"));
 }

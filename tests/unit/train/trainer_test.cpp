@@ -11,6 +11,7 @@
 #include "tests/unit/base/expect_error.hpp"
 #include "tests/unit/graph/ref_device.hpp"
 #include "tests/unit/model/tiny_model.hpp"
+#include "tests/unit/train/flat_states.hpp"
 
 namespace graft::core {
 namespace {
@@ -187,11 +188,11 @@ TEST(Trainer, StateIsEverythingThatAStepChanges) {
   Training a(tiny, settings);
   a.start();
   for (std::int64_t k = 1; k <= 2; ++k) a.step(k, {{k, k + 1}, {k + 2}});
-  const auto state = a.trainer().state();
+  const auto state = test::values_of(a.trainer().state());
   Training b(tiny, settings);
   b.trainer().start(1);
   b.trainer().set_state(state);
-  EXPECT_EQ(b.trainer().state(), state);
+  EXPECT_EQ(test::values_of(b.trainer().state()), state);
   for (std::int64_t k = 3; k <= 4; ++k) {
     const StepMetrics x = a.step(k, {{k, k + 1}, {k + 2}}), y = b.step(k, {{k, k + 1}, {k + 2}});
     EXPECT_EQ(x.loss, y.loss);
@@ -199,7 +200,7 @@ TEST(Trainer, StateIsEverythingThatAStepChanges) {
     EXPECT_EQ(x.lr, y.lr);
   }
   EXPECT_EQ(a.values(), b.values());
-  EXPECT_EQ(a.trainer().state(), b.trainer().state());
+  EXPECT_EQ(test::values_of(a.trainer().state()), test::values_of(b.trainer().state()));
   auto cut = state;
   cut.pop_back();
   EXPECT_ERROR(b.trainer().set_state(cut), "another set of parameters");
