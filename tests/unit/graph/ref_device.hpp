@@ -1,5 +1,8 @@
 // The reference backend, for tests of recordings.
 #pragma once
+#include <memory>
+#include <vector>
+
 #include "core/graph/device.hpp"
 #include "core/plugin/host_config.hpp"
 #include "core/plugin/registry.hpp"
@@ -14,8 +17,9 @@ inline Device open_device(const std::string& name, std::int64_t threads = 1) {
     return options;
   }());
   static HostTable host{Log{}};
-  auto* config = new HostConfig(Json{{"type", name}, {"threads", threads}});
-  return Device::open(registry.backend(name), &host, config);
+  static std::vector<std::unique_ptr<HostConfig>> configs;
+  configs.push_back(std::make_unique<HostConfig>(Json{{"type", name}, {"threads", threads}}));
+  return Device::open(registry.backend(name), &host, configs.back().get());
 }
 
 inline Device& ref_device() {
