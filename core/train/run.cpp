@@ -263,7 +263,10 @@ bool Run::run(const EventSink& sink) {
         {"seconds_since_process_start", seconds_since_process_start()},
         {"plan_bytes", cost().total()},
         {"steps", s.train->steps()}});
+  std::int64_t saved = resumed ? s.step : -1;  // a whole checkpoint is not replaced by its like
   const auto checkpoint = [&] {
+    if (saved == s.step) return;
+    saved = s.step;
     const fs::path path = folder.save(s.step, s.progress(), s.trainer->state(), c.keep);
     sink({{"event", "checkpoint"}, {"step", s.step}, {"path", path.string()}});
   };

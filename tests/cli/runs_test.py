@@ -167,6 +167,14 @@ class Runs(CommandTest):
         self.assertIn(newest.name, done.stderr)
         self.same_run("whole", "out")
 
+    def test_a_whole_checkpoint_is_not_replaced_by_its_like(self):
+        run = self.run_file(output={"keep": 1})
+        self.graft("train", run, "--quiet")
+        state = self.folder / "out" / "checkpoints" / "step-000012" / "state.safetensors"
+        file = state.stat().st_ino
+        self.graft("train", run, "--resume", "--quiet")  # there is nothing left to do
+        self.assertEqual(state.stat().st_ino, file)
+
     def test_a_run_with_other_settings_is_not_resumed(self):
         self.graft("train", self.run_file(), "--quiet")
         self.refused("train", self.folder / "run.json", "--resume", "--optimizer.lr", "0.02", says=["lr"])
