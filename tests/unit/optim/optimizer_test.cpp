@@ -16,8 +16,7 @@ namespace {
 /// Three parameters, the second without weight decay; gaps between them.
 class Bench {
  public:
-  Bench(const char* optimizer, const Json& options, std::uint32_t dtype = GRAFT_F64)
-      : dtype_(dtype) {
+  Bench(const char* optimizer, const Json& options, std::uint32_t dtype = GRAFT_F64) {
     for (const auto& [name, dims] :
          {std::pair<const char*, std::vector<std::int64_t>>{"a.lora_A.weight", {3, 5}},
           {"b.bias", {7}},
@@ -51,7 +50,6 @@ class Bench {
     return static_cast<double*>(memory.get())[layout_.offset[i] + static_cast<std::int64_t>(k)];
   }
 
-  std::uint32_t dtype_;
   std::vector<Parameter> parameters_;
   ParameterLayout layout_;
   ParameterMemory memory_;
