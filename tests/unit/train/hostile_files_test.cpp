@@ -158,9 +158,9 @@ TEST_F(HostileAdapter, KeysOfOtherTypes) {
 }
 
 TEST_F(HostileAdapter, Weights) {
-  const test::Taken taken = damage_file("adapter_model.safetensors", 3);
+  const test::Taken taken = damage_file("adapter_model.safetensors", 17);
   EXPECT_EQ(taken.cuts, 0u);
-  EXPECT_GT(taken.changes, 100u);  // the numbers
+  EXPECT_GT(taken.changes, 20u);  // the numbers
 }
 
 class HostileCheckpoint : public testing::Test {
