@@ -73,6 +73,7 @@ int plan(const Options&);
 int score(const Options&);
 int generate(const Options&);
 int chat(const Options&);
+int merge(const Options&);
 int inspect(const Options&);
 int tokenize(const Options&);
 int apply_template(const Options&);

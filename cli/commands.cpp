@@ -91,6 +91,19 @@ const std::vector<Command>& commands() {
       {"plan", "RUN.json [--KEY.PATH VALUE ..]", "What a step will cost; nothing is run", "",
        "graft plan run.json --train.batch_size 8", 1, 1, join({kJson}, join(kRun, kEverywhere)),
        true, plan},
+      {"merge", "MODEL --adapter DIR --output DIR",
+       "A plain model folder with adapters in its weights",
+       "Tensors keep their types; computed in f32. The folder goes to standard output. Methods "
+       "that\n"
+       "are no change of weights (prompts, prefixes) are refused.",
+       "graft merge models/SmolLM2 --adapter runs/first --output models/merged", 1, 1,
+       join({{"adapter", "DIR[=STRENGTH]", "an adapter; repeated: all together, outermost last"},
+             {"output", "DIR", "the folder to write, which must not be there or be empty"},
+             {"backend", "NAME", "the backend plugin to compute with (cpu, ref)"},
+             {"threads", "N", "threads; 0, the default: all processors"},
+             kJson},
+            kEverywhere),
+       false, merge},
       {"inspect", "MODEL|ADAPTER|DATA|FILE.safetensors|FILE.gguf", "What is in it",
        "For data the first examples are shown with their loss mask: tokens that a loss is taken "
        "on\n"
@@ -148,7 +161,7 @@ std::string help() {
   }
   text +=
       "  graft help      This list\n\n"
-      "Not there yet:    merge, adapter, quantize\n\n"
+      "Not there yet:    adapter, quantize\n\n"
       "'graft COMMAND --help' tells its options and shows an example.\n";
   return text;
 }

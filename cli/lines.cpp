@@ -85,7 +85,7 @@ graft::Engine open_engine(const Options& options) {
   return engine;
 }
 
-graft::Model open_model(const graft::Engine& engine, const Options& options) {
+std::string model_options(const Options& options) {
   Json json = {{"dtype", options.value("dtype", "auto")},
                {"threads", options.integer("threads", 0)}};
   if (options.has("backend")) json["backend"] = options.value("backend");
@@ -104,7 +104,11 @@ graft::Model open_model(const graft::Engine& engine, const Options& options) {
     }
     json["adapters"].push_back({{"path", path}, {"strength", strength}});
   }
-  return graft::Model(engine, options.positional.at(0), to_text(json));
+  return to_text(json);
+}
+
+graft::Model open_model(const graft::Engine& engine, const Options& options) {
+  return graft::Model(engine, options.positional.at(0), model_options(options));
 }
 
 }  // namespace cli

@@ -63,6 +63,9 @@ auto at_line(const std::string& where, const char* librarys_name, Work&& work) -
 
 /// An engine that logs to standard error.
 graft::Engine open_engine(const Options& options);
+/// --adapter, --backend, --dtype and --threads as options of a model.
+std::string model_options(const Options& options);
+
 /// The model of the first positional argument, with adapters, backend, dtype and threads.
 graft::Model open_model(const graft::Engine& engine, const Options& options);
 

@@ -13,7 +13,7 @@ namespace {
 
 using namespace cli;
 
-const std::vector<std::string> kPlanned = {"merge", "adapter", "quantize"};
+const std::vector<std::string> kPlanned = {"adapter", "quantize"};
 
 [[noreturn]] void unknown(const std::string& name) {
   if (std::find(kPlanned.begin(), kPlanned.end(), name) != kPlanned.end()) {

@@ -1,5 +1,6 @@
 #include "core/adapt/adapter_files.hpp"
 
+#include <algorithm>
 #include <set>
 
 #include "core/adapt/storage.hpp"
@@ -12,8 +13,15 @@ namespace {
 
 constexpr const char* kPrefix = "base_model.model.";
 constexpr const char* kWeights = "adapter_model.safetensors";
+constexpr const char* kBeside = "graft_parameters.safetensors";
 constexpr const char* kConfig = "adapter_config.json";
 constexpr const char* kNotes = "graft.json";
+
+/// A parameter's or stored tensor's name in the file.
+template <class Named>
+std::string key_of(const Named& tensor) {
+  return tensor.key.empty() ? kPrefix + tensor.name : tensor.key;
+}
 
 /// PEFT writes untouched copies of targeted embeddings beside the adapter.
 bool is_base_copy(const std::string& key) {
@@ -36,15 +44,16 @@ void save_adapter(const fs::path& folder, const MethodEntry& entry,
     throw Error(GRAFT_E_IO,
                 cat("cannot make the folder '", folder.string(), "': ", failed.message(), "."));
   }
-  std::vector<HostTensor> views;
+  std::vector<HostTensor> views, beside;
   for (const StoredTensor& t : tensors) {
     HostTensor view;
-    view.name = kPrefix + t.name;
+    view.name = key_of(t);
     view.dtype = GRAFT_F32;
     view.shape = t.dims;
     view.bytes = std::as_bytes(std::span(t.values));
-    views.push_back(std::move(view));
+    (t.beside ? beside : views).push_back(std::move(view));
   }
+  if (!beside.empty()) write_safetensors(folder / kBeside, beside, {{"format", "pt"}});
   write_safetensors(folder / kWeights, views, {{"format", "pt"}});
   Json notes = {{"format", 1},
                 {"method", entry.api.name},
@@ -55,22 +64,25 @@ void save_adapter(const fs::path& folder, const MethodEntry& entry,
                 {"template_hash", origin.template_hash}};
   write_file_atomically(folder / kNotes, notes.dump(2) + "\n");
   if (entry.api.storage) {
-    const Json config = to_peft(entry.api, entry.options, entry.host, origin.base_path, attached);
+    const Json config =
+        to_peft(entry.api, entry.options, entry.host, origin.base_path, attached, origin.facts);
     write_file_atomically(folder / kConfig, config.dump(2) + "\n");
   }
 }
 
-std::vector<std::vector<float>> load_adapter(const fs::path& folder,
-                                             const std::vector<Parameter>& parameters,
-                                             std::size_t entry) {
-  const fs::path path = folder / kWeights;
+namespace {
+
+/// Reads the parameters marked `wanted` of an entry into `values`; `extra` may be in the file too.
+void read_parameters(const fs::path& path, const std::vector<Parameter>& parameters,
+                     const std::vector<bool>& wanted, const Json& extra,
+                     std::vector<std::vector<float>>& values) {
   const Safetensors file = Safetensors::open(path);
-  std::vector<std::vector<float>> values(parameters.size());
   std::set<std::string> used;
+  for (const Json& name : extra) used.insert(name.get<std::string>());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const Parameter& p = parameters[i];
-    if (p.entry != entry || (p.flags & GRAFT_PARAM_NOSAVE) != 0) continue;
-    const std::string key = kPrefix + p.name;
+    if (!wanted[i]) continue;
+    const std::string key = key_of(p);
     if (!file.has(key)) {
       throw Error(GRAFT_E_INVALID,
                   cat("'", path.string(), "' has no tensor '", key, "', which adapter_config.json ",
@@ -94,7 +106,29 @@ std::vector<std::vector<float>> load_adapter(const fs::path& folder,
         cat("'", path.string(), "': tensor '", key, "' belongs to no module that ",
             "adapter_config.json targets in this model. Is it an adapter for another base?"));
   }
+}
+
+}  // namespace
+
+std::vector<std::vector<float>> load_adapter(const fs::path& folder,
+                                             const std::vector<Parameter>& parameters,
+                                             std::size_t entry, const Json& may_be_there) {
+  std::vector<std::vector<float>> values(parameters.size());
+  std::vector<bool> inside(parameters.size()), beside(parameters.size());
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const Parameter& p = parameters[i];
+    if (p.entry != entry || (p.flags & GRAFT_PARAM_NOSAVE) != 0) continue;
+    ((p.flags & GRAFT_PARAM_BESIDE) != 0 ? beside : inside)[i] = true;
+  }
+  read_parameters(folder / kWeights, parameters, inside, may_be_there, values);
+  if (std::find(beside.begin(), beside.end(), true) != beside.end()) {
+    read_parameters(folder / kBeside, parameters, beside, Json::array(), values);
+  }
   return values;
+}
+
+bool has_parameters_beside(const fs::path& folder) {
+  return fs::exists(folder / kBeside);
 }
 
 Json adapter_notes(const fs::path& folder) {

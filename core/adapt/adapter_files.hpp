@@ -12,6 +12,7 @@ namespace graft::core {
 /// What an adapter was trained on, for graft.json.
 struct Origin {
   std::string base_path, base_fingerprint, template_hash;
+  Json facts = Json::object();  ///< of the base model: hidden, layers, heads, kv_heads, kv_features
 };
 
 /// A trained tensor to write: its name without PEFT's prefix, extents and f32 values.
@@ -19,6 +20,8 @@ struct StoredTensor {
   std::string name;
   std::vector<std::int64_t> dims;
   std::vector<float> values;
+  std::string key;      ///< the whole name, where that is not the prefix and `name`
+  bool beside = false;  ///< goes to the file that PEFT does not know
 };
 
 /// Writes the folder (made if it is not there): the weights first, the configuration last, each file
@@ -29,10 +32,14 @@ void save_adapter(const fs::path& folder, const MethodEntry& entry,
 
 /// The values of the entry's parameters from a PEFT folder; by parameter, empty for those of other
 /// entries and those that are not saved. Throws GRAFT_E_INVALID naming the tensor that is missing, has
-/// another shape, or belongs to no parameter.
+/// another shape, or belongs to no parameter and is not among `may_be_there`.
 std::vector<std::vector<float>> load_adapter(const fs::path& folder,
                                              const std::vector<Parameter>& parameters,
-                                             std::size_t entry);
+                                             std::size_t entry,
+                                             const Json& may_be_there = Json::array());
+
+/// Whether the folder has the file of parameters that PEFT's has no place for.
+bool has_parameters_beside(const fs::path& folder);
 
 /// graft.json of a folder; null where there is none.
 Json adapter_notes(const fs::path& folder);

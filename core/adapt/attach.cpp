@@ -2,55 +2,14 @@
 
 #include <algorithm>
 #include <cstring>
-#include <deque>
-#include <map>
 
+#include "core/adapt/attach_state.hpp"
+#include "core/adapt/site_options.hpp"
 #include "core/adapt/targets.hpp"
 #include "core/base/error.hpp"
 #include "core/plugin/call.hpp"
-#include "core/plugin/host_config.hpp"
 
 namespace graft::core {
-namespace {
-
-/// What a plugin sees as a graft_site.
-struct CSite {
-  graft_site base;  // first: the plugin's pointer is this one
-  AdapterSet::State* set = nullptr;
-  std::size_t entry = 0, site = 0;
-  std::unique_ptr<HostConfig> config;
-};
-
-struct Attachment {
-  std::size_t entry = 0;
-  std::deque<CSite>::iterator site;
-  void* state = nullptr;
-};
-
-}  // namespace
-
-struct AdapterSet::State {
-  std::vector<SiteInfo> sites;
-  std::vector<MethodEntry> entries;
-  std::vector<Parameter> parameters;
-  std::unique_ptr<HostTable> host;
-  std::vector<std::unique_ptr<HostConfig>> configs;  // by entry
-  std::vector<graft_method*> methods;                // by entry
-  std::deque<CSite> c_sites;
-  std::vector<Attachment> attachments;
-  std::vector<std::vector<std::size_t>> at_site;  // attachments of each site, innermost first
-  std::map<std::pair<std::size_t, std::string>, std::size_t>
-      base_tensors;  // entry, name: parameter
-
-  std::string who(std::size_t entry) const {
-    return cat("methods[", entry, "] (", entries[entry].api.name, ")");
-  }
-  graft_tensor* add_parameter(Parameter p);
-  void attach(std::size_t entry);
-  void save_modules(std::size_t entry, const std::vector<BaseTensor>& tensors);
-  void release();
-};
-
 namespace {
 
 graft_status put(graft_error* error, graft_status status, const std::string& message) {
@@ -90,6 +49,21 @@ const graft_config* site_config(const graft_site* site) {
   return of(site).config.get();
 }
 
+/// A parameter that begins as something of a base tensor must have its shape, or one number for each
+/// of its rows or columns.
+void check_base(const AdapterSet::State& set, const Parameter& p, const std::string& where) {
+  const BaseTensor* base = set.tensor(p.base);
+  if (!base) throw Error(GRAFT_E_INVALID, cat(where, ": the model has no tensor '", p.base, "'."));
+  const auto& shape = base->shape;
+  bool fits = p.dims == shape;
+  if (p.init == GRAFT_INIT_ROW_NORM) fits = shape.size() == 2 && p.count() == shape[0];
+  if (p.init == GRAFT_INIT_COLUMN_NORM) fits = shape.size() == 2 && p.count() == shape[1];
+  if (!fits) {
+    throw Error(GRAFT_E_INVALID, cat(where, ": parameter '", p.name, "' has another shape than '",
+                                     p.base, "', from which it begins."));
+  }
+}
+
 graft_tensor* site_param(graft_site* site, const graft_param_desc* desc, graft_error* error) {
   try {
     CSite& c = of(site);
@@ -102,6 +76,10 @@ graft_tensor* site_param(graft_site* site, const graft_param_desc* desc, graft_e
     Parameter p;
     const bool shared = (d.flags & GRAFT_PARAM_SHARED) != 0;
     p.name = shared ? std::string(d.name) : c.set->sites[c.site].name + "." + d.name;
+    if (shared) p.key = cat("base_model.", d.name);
+    if (const auto& storage = c.set->storages[c.entry]) {
+      p.key = storage->tensors.value(d.name, p.key);
+    }
     std::int64_t n = 1;
     for (std::uint32_t i = 0; i < d.n_dims; ++i) {
       if (d.dims[i] < 1 || d.dims[i] > (std::int64_t{1} << 40) / n) {
@@ -113,8 +91,21 @@ graft_tensor* site_param(graft_site* site, const graft_param_desc* desc, graft_e
     }
     p.init = d.init;
     p.init_scale = d.init_scale;
+    p.init_seed = d.init_seed;
+    p.init_skip = d.init_skip;
+    if (d.init_rows) p.init_rows.assign(d.init_rows, d.init_rows + d.dims[0]);
+    if (d.lr_scale != 0) p.lr_scale = d.lr_scale;
     p.flags = d.flags;
     p.entry = c.entry;
+    if (d.init_from) {
+      p.base = c.set->sites[c.site].name + "." + d.init_from;
+      check_base(*c.set, p, where);
+    }
+    if ((d.flags & GRAFT_PARAM_REPLACES) != 0) {
+      if (!d.init_from)
+        throw Error(GRAFT_E_INVALID, cat(where, ": '", d.name, "' replaces nothing."));
+      return c.set->replace(std::move(p));
+    }
     for (const Parameter& known : c.set->parameters) {
       if (known.entry != c.entry || known.name != p.name) continue;
       if (shared && known.dims == p.dims) return known.handle.get();
@@ -129,6 +120,18 @@ graft_tensor* site_param(graft_site* site, const graft_param_desc* desc, graft_e
   return nullptr;
 }
 
+graft_status site_virtual_tokens(graft_site* site, std::int64_t n, graft_error* error) {
+  CSite& c = of(site);
+  const std::int32_t kind = c.set->sites[c.site].kind;
+  if (n < 1 || (kind != GRAFT_SITE_EMBEDDING && kind != GRAFT_SITE_ATTN_KV)) {
+    return put(error, GRAFT_E_INVALID,
+               cat("virtual tokens: ", n, " at '", c.set->sites[c.site].name,
+                   "'; at least one is expected, at embeddings or keys and values."));
+  }
+  c.virtual_rows = n;
+  return GRAFT_OK;
+}
+
 const graft_site_api& site_table() {
   static const graft_site_api table = [] {
     graft_site_api t{};
@@ -136,26 +139,10 @@ const graft_site_api& site_table() {
     t.info = site_info;
     t.config = site_config;
     t.param = site_param;
+    t.virtual_tokens = site_virtual_tokens;
     return t;
   }();
   return table;
-}
-
-/// The entry's options at one site. The plugin's schema says which options are patterns that
-/// override others there.
-Json options_at(const MethodEntry& entry, const std::string& site, const std::string& who) {
-  Json options = entry.options;
-  const Json schema = parse_json(entry.api.config_schema, who);
-  const auto properties = schema.find("properties");
-  if (properties == schema.end()) return options;
-  for (auto it = properties->begin(); it != properties->end(); ++it) {
-    const auto overrides = it.value().find("x-graft-overrides");
-    const auto patterns = entry.options.find(it.key());
-    if (overrides == it.value().end() || patterns == entry.options.end()) continue;
-    const Json* value = pattern_value(*patterns, site, who + " " + it.key());
-    if (value) options[overrides->get<std::string>()] = *value;
-  }
-  return options;
 }
 
 }  // namespace
@@ -171,6 +158,7 @@ graft_tensor* AdapterSet::State::add_parameter(Parameter p) {
 void AdapterSet::State::attach(std::size_t e) {
   const MethodEntry& entry = entries[e];
   const std::string plugin = cat("method ", entry.api.name);
+  check_module_rules(entry, who(e));
   call_plugin(plugin, [&](graft_error* error) {
     return entry.api.create(host.get(), configs[e].get(), &methods[e], error);
   });
@@ -213,8 +201,49 @@ void AdapterSet::State::attach(std::size_t e) {
   }
 }
 
+void AdapterSet::State::count_virtual_tokens() {
+  std::map<std::size_t, std::int64_t> at_layers;  // by site
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    if (sites[i].kind == GRAFT_SITE_ATTN_KV) at_layers[i] = 0;
+  }
+  for (const Attachment& a : attachments) {
+    const std::int64_t n = a.site->virtual_rows;
+    if (n == 0) continue;
+    if (sites[a.site->site].kind == GRAFT_SITE_EMBEDDING) virtual_tokens.prompt += n;
+    if (sites[a.site->site].kind == GRAFT_SITE_ATTN_KV) at_layers[a.site->site] += n;
+  }
+  for (const auto& [site, n] : at_layers) {
+    if (site == at_layers.begin()->first) virtual_tokens.prefix = n;
+    if (n == virtual_tokens.prefix) continue;
+    throw Error(GRAFT_E_INVALID,
+                cat("methods: '", sites[site].name, "' has ", n, " virtual tokens and '",
+                    sites[at_layers.begin()->first].name, "' has ", virtual_tokens.prefix,
+                    "; all layers need as many. Leave \"layers\" out."));
+  }
+}
+
+const BaseTensor* AdapterSet::State::tensor(const std::string& name) const {
+  const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                  [&](const BaseTensor& t) { return t.name == name; });
+  return found == tensors.end() ? nullptr : &*found;
+}
+
+// A head that is tied to the embedding stays so if the entry replaces both.
+graft_tensor* AdapterSet::State::replace(Parameter p) {
+  const std::size_t e = p.entry;
+  const std::string name = p.base;
+  auto known = base_tensors.find({e, name});
+  if (known == base_tensors.end()) known = base_tensors.find({e, tensor(name)->tied_to});
+  if (known != base_tensors.end()) {
+    base_tensors[{e, name}] = known->second;
+    return parameters[known->second].handle.get();
+  }
+  base_tensors[{e, name}] = parameters.size();
+  return add_parameter(std::move(p));
+}
+
 // PEFT trains a copy of the whole module and saves it under the module's own name.
-void AdapterSet::State::save_modules(std::size_t e, const std::vector<BaseTensor>& tensors) {
+void AdapterSet::State::save_modules(std::size_t e) {
   const auto found = entries[e].host.find("modules_to_save");
   if (found == entries[e].host.end() || found->is_null()) return;
   for (const Json& module : *found) {
@@ -229,6 +258,7 @@ void AdapterSet::State::save_modules(std::size_t e, const std::vector<BaseTensor
       p.dims = tensor.shape;
       p.entry = e;
       p.base = tensor.name;
+      p.init = GRAFT_INIT_BASE;
       add_parameter(std::move(p));
       base_tensors[{e, tensor.name}] = parameters.size() - 1;
     }
@@ -257,17 +287,20 @@ AdapterSet::AdapterSet(std::vector<SiteInfo> sites, std::vector<MethodEntry> ent
   State& s = *state_;
   s.sites = std::move(sites);
   s.entries = std::move(entries);
+  s.tensors = tensors;
   s.host = std::make_unique<HostTable>(log);
   s.at_site.resize(s.sites.size());
   s.methods.assign(s.entries.size(), nullptr);
   for (const MethodEntry& entry : s.entries) {
-    s.configs.push_back(std::make_unique<HostConfig>(entry.options));
+    s.configs.push_back(std::make_unique<HostConfig>(entry.seen()));
+    s.storages.push_back(storage_of(entry.api));
   }
   try {
     for (std::size_t e = 0; e < s.entries.size(); ++e) {
       s.attach(e);
-      s.save_modules(e, tensors);
+      s.save_modules(e);
     }
+    s.count_virtual_tokens();
   } catch (...) {
     s.release();
     throw;
@@ -288,163 +321,16 @@ const std::vector<SiteInfo>& AdapterSet::sites() const {
   return state_->sites;
 }
 
+VirtualTokens AdapterSet::virtual_tokens() const {
+  return state_->virtual_tokens;
+}
+
 std::vector<std::size_t> AdapterSet::attached(std::size_t entry) const {
   std::vector<std::size_t> result;
   for (const Attachment& a : state_->attachments) {
     if (a.entry == entry) result.push_back(a.site->site);
   }
   return result;
-}
-
-// ---- recording ---------------------------------------------------------------------------------
-
-struct AdapterRecording::State {
-  AdapterSet::State* set = nullptr;
-  Recorder* recorder = nullptr;
-  std::uint32_t dtype = 0;
-  bool train = false;
-  std::vector<bool> active;
-  std::unique_ptr<OpsContext> ctx;
-
-  ValueId leaf(std::size_t i) {
-    const Parameter& p = set->parameters.at(i);
-    Shape shape;
-    for (const std::int64_t d : p.dims) shape.push_back(d);
-    return recorder->leaf(Role::kParameter, static_cast<std::int32_t>(i), dtype, shape, p.name,
-                          train && p.trained());
-  }
-};
-
-namespace {
-
-/// One level of the middleware at a site: what a plugin sees as a graft_hook.
-struct CHook {
-  graft_hook base;  // first: the plugin's pointer is this one
-  AdapterRecording::State* recording = nullptr;
-  const SiteCall* call = nullptr;
-  const std::vector<std::size_t>* attachments = nullptr;  // active ones, innermost first
-  std::size_t level = 0;                                  // of this hook
-  bool next_called = false;
-};
-
-std::size_t outputs_of(std::int32_t kind) {
-  return kind == GRAFT_SITE_ATTN_KV ? 2 : 1;
-}
-
-std::vector<ValueId> run_level(AdapterRecording::State& rec, const SiteCall& call,
-                               const std::vector<std::size_t>& attachments, std::size_t level,
-                               const std::vector<ValueId>& in);
-
-graft_status hook_next(graft_ctx* c, const graft_hook* hook, graft_tensor* const* in,
-                       graft_tensor** out) {
-  CHook& h = *const_cast<CHook*>(reinterpret_cast<const CHook*>(hook));
-  OpsContext& ctx = *h.recording->ctx;
-  if (ctx.status() < 0) return ctx.status();
-  try {
-    if (c != ctx.c_ctx()) throw Error(GRAFT_E_INVALID, "next() was given another recording's ctx.");
-    if (h.next_called) throw Error(GRAFT_E_STATE, "next() was called twice.");
-    h.next_called = true;
-    std::vector<ValueId> values;
-    for (std::uint32_t i = 0; i < h.base.n_in; ++i) {
-      values.push_back(ctx.value(in[i]));
-      if (values.back() == kNone) throw Error(GRAFT_E_INVALID, "next() was given NULL.");
-    }
-    const auto made = run_level(*h.recording, *h.call, *h.attachments, h.level, values);
-    for (std::size_t i = 0; i < made.size(); ++i) out[i] = ctx.handle(made[i]);
-  } catch (const Error& e) {
-    ctx.fail(e.status(), e.what());
-  } catch (const std::exception& e) {
-    ctx.fail(GRAFT_E_INTERNAL, e.what());
-  }
-  return ctx.status();
-}
-
-/// Runs the first `level` attachments around the model's own op.
-std::vector<ValueId> run_level(AdapterRecording::State& rec, const SiteCall& call,
-                               const std::vector<std::size_t>& attachments, std::size_t level,
-                               const std::vector<ValueId>& in) {
-  if (level == 0) return call.inner(in);
-  AdapterSet::State& set = *rec.set;
-  const Attachment& a = set.attachments[attachments[level - 1]];
-  const MethodEntry& entry = set.entries[a.entry];
-  OpsContext& ctx = *rec.ctx;
-  std::vector<graft_tensor*> inputs, outputs(outputs_of(call.site.kind), nullptr);
-  for (const ValueId id : in) inputs.push_back(ctx.handle(id));
-  CHook h{};
-  h.base.struct_size = sizeof h.base;
-  h.base.kind = call.site.kind;
-  h.base.in = inputs.data();
-  h.base.out = outputs.data();
-  h.base.n_in = static_cast<std::uint32_t>(inputs.size());
-  h.base.n_out = static_cast<std::uint32_t>(outputs.size());
-  h.base.weight = call.weight == kNone ? nullptr : ctx.handle(call.weight);
-  h.base.bias = call.bias == kNone ? nullptr : ctx.handle(call.bias);
-  h.base.strength = ctx.handle(rec.recorder->scalar(cat("strength.", a.entry), rec.dtype));
-  h.base.next = hook_next;
-  h.recording = &rec;
-  h.call = &call;
-  h.attachments = &attachments;
-  h.level = level - 1;
-  const std::string who = cat(set.who(a.entry), " at '", call.site.name, "'");
-  call_plugin(who, [&](graft_error*) {
-    const graft_status status =
-        entry.api.forward(set.methods[a.entry], a.state, ctx.c_ctx(), &h.base);
-    if (status < 0 && ctx.status() == GRAFT_OK) ctx.fail(status, "forward failed");
-    return graft_status{GRAFT_OK};
-  });
-  ctx.rethrow(who);
-  std::vector<ValueId> made;
-  for (graft_tensor* t : outputs) {
-    made.push_back(ctx.value(t));
-    if (made.back() == kNone)
-      throw Error(GRAFT_E_INVALID, cat(who, ": forward left an output NULL."));
-  }
-  rec.recorder->at(call.site.name, call.site.layer);
-  return made;
-}
-
-}  // namespace
-
-AdapterRecording::AdapterRecording(AdapterSet& set, Recorder& recorder, std::uint32_t dtype,
-                                   bool train, std::vector<bool> entries)
-    : state_(std::make_unique<State>()) {
-  state_->set = &set.state();
-  state_->recorder = &recorder;
-  state_->dtype = dtype;
-  state_->train = train;
-  state_->active = std::move(entries);
-  state_->ctx = std::make_unique<OpsContext>(recorder, [s = state_.get()](std::int32_t i) {
-    return s->leaf(static_cast<std::size_t>(i));
-  });
-}
-
-AdapterRecording::~AdapterRecording() = default;
-
-SiteRunner AdapterRecording::runner() {
-  std::map<std::string, std::size_t> index;
-  for (std::size_t i = 0; i < state_->set->sites.size(); ++i) {
-    index[state_->set->sites[i].name] = i;
-  }
-  return [s = state_.get(), index = std::move(index)](Recorder&, const SiteCall& call) {
-    const auto found = index.find(call.site.name);
-    std::vector<std::size_t> active;
-    if (found != index.end()) {
-      for (const std::size_t a : s->set->at_site[found->second]) {
-        if (s->active.at(s->set->attachments[a].entry)) active.push_back(a);
-      }
-    }
-    return run_level(*s, call, active, active.size(), call.in);
-  };
-}
-
-WeightLookup AdapterRecording::lookup(WeightLookup base) {
-  return [s = state_.get(), base = std::move(base)](Recorder& r, const std::string& name) {
-    for (std::size_t e = s->set->entries.size(); e-- > 0;) {
-      const auto found = s->set->base_tensors.find({e, name});
-      if (found != s->set->base_tensors.end() && s->active.at(e)) return s->leaf(found->second);
-    }
-    return base(r, name);
-  };
 }
 
 }  // namespace graft::core

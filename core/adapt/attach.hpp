@@ -21,12 +21,25 @@ struct MethodEntry {
   Json options;         ///< the plugin's options, defaults filled in
   Json host;            ///< the host's: targets, exclude, layers, modules_to_save
   bool loaded = false;  ///< from an adapter folder, whose targets may name what this model lacks
+  /// Token ids of the options that the schema marks "x-graft-tokens".
+  Json tokens = Json::object();
+
+  /// The options as the plugin reads them: ids in the place of texts.
+  Json seen() const;
 };
 
 /// A tensor of the base model that is trained: as modules_to_save, or by a method.
 struct BaseTensor {
   std::string name;  ///< "lm_head.weight"
   std::vector<std::int64_t> shape;
+  std::string tied_to;  ///< the tensor that it is, unless it is trained by itself
+};
+
+/// Rows that methods put before each sequence.
+struct VirtualTokens {
+  std::int64_t prompt = 0;  ///< tokens, before the embeddings of the sequence's own
+  std::int64_t prefix = 0;  ///< keys and values, in every layer
+  std::int64_t total() const { return prompt + prefix; }
 };
 
 /// Methods in the order of the configuration: the first is innermost. Not copyable: plugins hold
@@ -44,6 +57,7 @@ class AdapterSet {
   const std::vector<Parameter>& parameters() const;
   const std::vector<MethodEntry>& entries() const;
   const std::vector<SiteInfo>& sites() const;
+  VirtualTokens virtual_tokens() const;
   /// Sites that entry `i` is attached to.
   std::vector<std::size_t> attached(std::size_t entry) const;
 
@@ -58,10 +72,15 @@ class AdapterSet {
 /// index; entry i's strength is the scalar input "strength.<i>".
 class AdapterRecording {
  public:
-  /// `entries`: which take part. With `train` the trained parameters get gradients.
+  /// `entries`: which take part. With `train` the trained parameters get gradients. `dtype` is that of
+  /// the computation.
   AdapterRecording(AdapterSet& set, Recorder& recorder, std::uint32_t dtype, bool train,
                    std::vector<bool> entries);
   ~AdapterRecording();
+
+  /// The rows of this recording follow others of the same sequences in a cache: virtual tokens are
+  /// there already.
+  void follows(bool on);
 
   SiteRunner runner();
   /// Base tensors that an active entry trains come from the parameters, the others from `base`.

@@ -1,8 +1,11 @@
 #include "core/adapt/parameters.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <random>
 
+#include "core/adapt/factors.hpp"
 #include "core/base/error.hpp"
 #include "core/base/philox.hpp"
 #include "core/tensor/dtype.hpp"
@@ -37,18 +40,29 @@ std::int64_t Parameter::count() const {
 ParameterLayout lay_out(const std::vector<Parameter>& parameters, const std::vector<bool>& decays) {
   ParameterLayout layout;
   layout.offset.resize(parameters.size());
+  std::vector<std::pair<bool, double>>
+      kinds;  // in the order of their first parameters, decayed first
   for (const bool decayed : {true, false}) {
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const std::pair<bool, double> kind = {decayed, parameters[i].lr_scale};
+      if (!parameters[i].trained() || decays.at(i) != decayed) continue;
+      if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end()) kinds.push_back(kind);
+    }
+  }
+  for (const auto& [decayed, lr_scale] : kinds) {
     ParameterGroup group;
     group.decays = decayed;
+    group.lr_scale = lr_scale;
     group.begin = layout.total;
     for (std::size_t i = 0; i < parameters.size(); ++i) {
-      if (!parameters[i].trained() || decays.at(i) != decayed) continue;
+      const Parameter& p = parameters[i];
+      if (!p.trained() || decays.at(i) != group.decays || p.lr_scale != group.lr_scale) continue;
       layout.offset[i] = layout.total;
-      layout.total += padded(parameters[i].count());
+      layout.total += padded(p.count());
       group.members.push_back(i);
     }
     group.count = layout.total - group.begin;
-    if (group.count > 0) layout.groups.push_back(std::move(group));
+    layout.groups.push_back(std::move(group));
   }
   layout.trained = layout.total;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -89,7 +103,38 @@ void* ParameterMemory::gradient_at(std::int64_t element) const {
   return offset_by(gradients, element, master_dtype);
 }
 
-std::vector<float> initial_values(const Parameter& p, std::uint64_t seed) {
+namespace {
+
+/// torch.empty(n).uniform_(-bound, bound, generator) after `skip` numbers of that generator.
+std::vector<float> torch_uniform(std::size_t n, double bound, std::int64_t seed,
+                                 std::int64_t skip) {
+  std::mt19937 generator(static_cast<std::uint32_t>(seed));
+  generator.discard(static_cast<unsigned long long>(skip));
+  const auto low = static_cast<float>(-bound), high = static_cast<float>(bound);
+  const float width = high - low;
+  std::vector<float> v(n);
+  for (float& x : v) {
+    x = static_cast<float>(generator() & 0xffffff) * 0x1p-24f;
+    x = x * width + low;
+  }
+  return v;
+}
+
+/// Norms of the rows of a matrix with `n` of them, or of the columns.
+std::vector<float> norms(const std::vector<float>& w, std::size_t n, bool rows) {
+  std::vector<double> sum(n, 0);
+  const std::size_t other = w.size() / n;
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    sum[rows ? i / other : i % n] += static_cast<double>(w[i]) * static_cast<double>(w[i]);
+  }
+  std::vector<float> v;
+  for (const double s : sum) v.push_back(static_cast<float>(std::sqrt(s)));
+  return v;
+}
+
+}  // namespace
+
+std::vector<float> initial_values(const Parameter& p, std::uint64_t seed, const BaseValues& base) {
   const auto n = static_cast<std::size_t>(p.count());
   std::uint64_t drawn = 0;
   const auto next = [&] { return random_unit(random_bits(seed, hash_of(p.name), drawn++)); };
@@ -118,6 +163,39 @@ std::vector<float> initial_values(const Parameter& p, std::uint64_t seed) {
       }
       return v;
     }
+    case GRAFT_INIT_TORCH_UNIFORM:
+      return torch_uniform(n, p.init_scale, p.init_seed, p.init_skip);
+    case GRAFT_INIT_BASE:
+      return base(p.base);
+    case GRAFT_INIT_BASE_ROWS: {
+      const std::vector<float> table = base(p.base);
+      const auto width = n / static_cast<std::size_t>(p.dims[0]);
+      const double rows = static_cast<double>(table.size() / width);
+      std::vector<float> v;
+      for (std::int64_t i = 0; i < p.dims[0]; ++i) {
+        const auto row = p.init_rows.empty()
+                             ? static_cast<std::size_t>(next() * rows)
+                             : static_cast<std::size_t>(p.init_rows[static_cast<std::size_t>(i)]);
+        const auto from = table.begin() + static_cast<std::ptrdiff_t>(row * width);
+        v.insert(v.end(), from, from + static_cast<std::ptrdiff_t>(width));
+      }
+      return v;
+    }
+    case GRAFT_INIT_SVD_LEFT:
+    case GRAFT_INIT_QR_LEFT: {
+      const Matrix w = {p.dims[0], 0, base(p.base)};
+      return p.init == GRAFT_INIT_SVD_LEFT ? svd_factors(w, p.dims[1], p.init_scale).left
+                                           : qr_factors(w, p.dims[1]).left;
+    }
+    case GRAFT_INIT_SVD_RIGHT:
+    case GRAFT_INIT_QR_RIGHT: {
+      const Matrix w = {0, p.dims[1], base(p.base)};
+      return p.init == GRAFT_INIT_SVD_RIGHT ? svd_factors(w, p.dims[0], p.init_scale).right
+                                            : qr_factors(w, p.dims[0]).right;
+    }
+    case GRAFT_INIT_ROW_NORM:
+    case GRAFT_INIT_COLUMN_NORM:
+      return norms(base(p.base), n, p.init == GRAFT_INIT_ROW_NORM);
     default:
       throw Error(GRAFT_E_INVALID,
                   cat("parameter '", p.name, "' asks for the unknown initial value ", p.init, "."));

@@ -1,6 +1,7 @@
 // Trained tensors: what they are, and the flat ranges of memory they live in.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,20 +14,27 @@ namespace graft::core {
 struct Parameter {
   std::string name;  ///< "<site>.<name>", as in an adapter file without its prefix
   std::vector<std::int64_t> dims;
+  std::string key;        ///< in an adapter file, where that is not "base_model.model.<name>"
   std::int32_t init = 0;  ///< GRAFT_INIT_*
   double init_scale = 0;
-  std::uint32_t flags = 0;  ///< GRAFT_PARAM_*
-  std::size_t entry = 0;    ///< which of the methods it belongs to
-  std::string base;         ///< starts as a copy of this tensor of the model (modules_to_save)
+  std::int64_t init_seed = 0, init_skip = 0;
+  std::vector<std::int32_t> init_rows;
+  double lr_scale = 1;                   ///< its learning rate, as a multiple of the step's
+  std::uint32_t flags = 0;               ///< GRAFT_PARAM_*
+  std::size_t entry = 0;                 ///< which of the methods it belongs to
+  std::string base;                      ///< the tensor of the model that it begins from
   std::unique_ptr<graft_tensor> handle;  ///< what the plugin holds
 
   std::int64_t count() const;
   bool trained() const { return (flags & GRAFT_PARAM_FROZEN) == 0; }
+  /// Ops see the master value itself.
+  bool wide() const { return (flags & GRAFT_PARAM_WIDE) != 0; }
 };
 
 /// A range of the flat memory whose parameters share their optimizer scalars.
 struct ParameterGroup {
   bool decays = true;
+  double lr_scale = 1;
   std::int64_t begin = 0, count = 0;  ///< elements
   std::vector<std::size_t> members;
 };
@@ -56,9 +64,17 @@ struct ParameterMemory {
   void* master_at(std::int64_t element) const;
   void* compute_at(std::int64_t element) const;
   void* gradient_at(std::int64_t element) const;
+  /// What ops read of a parameter that lies there.
+  void* seen_at(const Parameter& parameter, std::int64_t element) const {
+    return parameter.wide() ? master_at(element) : compute_at(element);
+  }
 };
 
-/// Initial values of a parameter: a function of seed and name alone. Not for copies of the base.
-std::vector<float> initial_values(const Parameter& parameter, std::uint64_t seed);
+/// The values of a tensor of the base model, by name.
+using BaseValues = std::function<std::vector<float>(const std::string& name)>;
+
+/// Initial values of a parameter: a function of seed, name and base model alone.
+std::vector<float> initial_values(const Parameter& parameter, std::uint64_t seed,
+                                  const BaseValues& base = {});
 
 }  // namespace graft::core

@@ -66,7 +66,26 @@ std::optional<Storage> storage_of(const graft_method_api& api) {
   s.fields = text.value("fields", Json::object());
   s.constants = text.value("constants", Json::object());
   s.ignored = text.value("ignored", Json::array());
+  s.host = text.value("host", s.host);
+  s.tensors = text.value("tensors", Json::object());
+  s.model = text.value("model", Json::object());
+  s.computed = text.value("computed", Json::array());
+  s.beside = text.value("beside", Json(nullptr));
   return s;
+}
+
+bool Storage::has_host(const std::string& option) const {
+  return std::find(host.begin(), host.end(), Json(option)) != host.end();
+}
+
+std::size_t contradictions(const Storage& storage, const Json& config) {
+  std::size_t n = 0;
+  for (auto it = storage.constants.begin(); it != storage.constants.end(); ++it) {
+    const auto found = config.find(it.key());
+    const Json& theirs = found == config.end() ? Json(nullptr) : *found;
+    if (theirs != it.value() && !(is_empty(theirs) && is_empty(it.value()))) ++n;
+  }
+  return n;
 }
 
 std::map<std::string, std::string> aliases_of(const graft_method_api& api) {
@@ -97,7 +116,8 @@ Json without_aliases(const Json& entry, const std::map<std::string, std::string>
 }
 
 Json to_peft(const graft_method_api& api, const Json& options, const Json& host,
-             const std::string& base_model, const std::vector<std::string>& attached) {
+             const std::string& base_model, const std::vector<std::string>& attached,
+             const Json& facts) {
   const auto storage = storage_of(api);
   if (!storage) {
     throw Error(GRAFT_E_INVALID, cat("method '", api.name, "' has no PEFT format."));
@@ -112,24 +132,33 @@ Json to_peft(const graft_method_api& api, const Json& options, const Json& host,
     if (options.contains(it.key())) config[field.key] = theirs(field, options.at(it.key()));
   }
   for (const auto& [option, key] : host_fields()) {
-    config[key] = host.contains(option) ? host.at(option) : Json(nullptr);
+    if (storage->has_host(option)) {
+      config[key] = host.contains(option) ? host.at(option) : Json(nullptr);
+    }
   }
-  // A range of layers is a list in PEFT.
-  Json& layers = config["layers_to_transform"];
+  Json layers = host.value("layers", Json(nullptr));
+  const auto said_without = [&](const char* option) {
+    return !storage->has_host(option) && host.contains(option) && !is_empty(host.at(option));
+  };
   const bool open = layers.is_object() && !layers.contains("to");
-  if (open || (!layers.is_null() && config["target_modules"].is_string())) {
+  if (open || (!layers.is_null() && host.at("targets").is_string()) || said_without("layers") ||
+      said_without("exclude")) {
     config["target_modules"] = attached;
     layers = nullptr;
   }
-  if (layers.is_object()) {
+  if (layers.is_object()) {  // a range is a list in PEFT
     Json list = Json::array();
     for (std::int64_t l = layers.value("from", std::int64_t{0}); l < layers.at("to"); ++l) {
       list.push_back(l);
     }
     layers = list;
   }
+  if (storage->has_host("layers")) config["layers_to_transform"] = layers;
   for (auto it = storage->constants.begin(); it != storage->constants.end(); ++it) {
     config[it.key()] = it.value();
+  }
+  for (auto it = storage->model.begin(); it != storage->model.end(); ++it) {
+    config[it.key()] = facts.value(it.value().get<std::string>(), Json(nullptr));
   }
   return config;
 }
@@ -142,6 +171,7 @@ std::pair<Json, Json> from_peft(const graft_method_api& api, const Json& config,
   std::map<std::string, bool> used;
   for (const char* key : kPlain) used[key] = true;
   for (const Json& key : storage->ignored) used[key.get<std::string>()] = true;
+  for (auto it = storage->model.begin(); it != storage->model.end(); ++it) used[it.key()] = true;
   for (auto it = storage->fields.begin(); it != storage->fields.end(); ++it) {
     const Field field = field_of(it.value());
     used[field.key] = true;
@@ -153,6 +183,7 @@ std::pair<Json, Json> from_peft(const graft_method_api& api, const Json& config,
     }
   }
   for (const auto& [option, key] : host_fields()) {
+    if (!storage->has_host(option)) continue;
     used[key] = true;
     const auto found = config.find(key);
     if (found != config.end() && !is_empty(*found)) host[option] = *found;

@@ -16,13 +16,25 @@ namespace graft::core {
 ///              "values": {our value: [theirs, ..]}} (the first of theirs is written)
 ///   constants: keys that have one supported value, which is written; any other is refused
 ///   ignored:   keys that do not change the numbers
+///   host:      those of the host's options that the format has a key for
+///   tensors:   parameter -> its whole key in the file
+///   model:     key of PEFT -> what it tells of the base model
+///   computed:  tensors of the file that the method makes from its parameters
+///   beside:    options where the folder lacks the parameters that are kept beside PEFT's file
 struct Storage {
   std::string peft_type;
-  Json fields = Json::object(), constants = Json::object(), ignored = Json::array();
+  Json fields = Json::object(), constants = Json::object(), ignored = Json::array(),
+       host = Json::array({"targets", "exclude", "layers", "modules_to_save"}),
+       tensors = Json::object(), model = Json::object(), computed = Json::array(), beside;
+  bool has_host(const std::string& option) const;
 };
 
 /// nullopt for a method without a PEFT format.
 std::optional<Storage> storage_of(const graft_method_api& api);
+
+/// How many of the method's constants the configuration contradicts: of several methods with one
+/// peft_type that with the fewest is meant.
+std::size_t contradictions(const Storage& storage, const Json& config);
 
 /// PEFT's name of each option that has one: the method's fields, and the host's (targets:
 /// target_modules, ..). Accepted in RUN.json instead of ours.
@@ -36,7 +48,8 @@ Json without_aliases(const Json& entry, const std::map<std::string, std::string>
 /// `attached` are the names of the sites: they stand in for targets that PEFT cannot express, which
 /// are a text together with layers, and layers without an end.
 Json to_peft(const graft_method_api& api, const Json& options, const Json& host,
-             const std::string& base_model, const std::vector<std::string>& attached);
+             const std::string& base_model, const std::vector<std::string>& attached,
+             const Json& facts = Json::object());
 
 /// The options that a PEFT configuration means: first the plugin's, then the host's. Throws
 /// GRAFT_E_INVALID naming a key whose value graft does not support, or that it does not know.

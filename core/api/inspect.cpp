@@ -15,10 +15,15 @@ using namespace graft::core;
 namespace graft::core {
 namespace {
 
+bool is_adapter(const fs::path& path) {
+  return fs::exists(path / "adapter_config.json") || fs::exists(path / "graft.json");
+}
+
 Json inspect_adapter(const fs::path& path, Registry& registry) {
   Json json = {{"kind", "adapter"}, {"path", path.string()}};
+  const fs::path file = path / "adapter_config.json";
   const Json config =
-      parse_json(read_file(path / "adapter_config.json"), (path / "adapter_config.json").string());
+      fs::exists(file) ? parse_json(read_file(file), file.string()) : Json::object();
   if (!config.is_object()) {
     throw Error(GRAFT_E_INVALID, cat("'", path.string(), "': adapter_config.json is no object."));
   }
@@ -47,7 +52,7 @@ Json inspect_run(const fs::path& path, Registry& registry) {
   Json json = {{"kind", "run"}, {"path", path.string()}, {"adapters", Json::array()}};
   std::vector<fs::path> folders;
   for (const auto& item : fs::directory_iterator(path)) {
-    if (fs::exists(item.path() / "adapter_config.json")) folders.push_back(item.path());
+    if (is_adapter(item.path())) folders.push_back(item.path());
   }
   std::sort(folders.begin(), folders.end());
   for (const fs::path& folder : folders) {
@@ -58,7 +63,7 @@ Json inspect_run(const fs::path& path, Registry& registry) {
 }
 
 Json inspect_folder(const fs::path& path, Registry& registry) {
-  if (fs::exists(path / "adapter_config.json")) return inspect_adapter(path, registry);
+  if (is_adapter(path)) return inspect_adapter(path, registry);
   if (fs::exists(path / "config.json")) return inspect_model(path);
   if (fs::exists(path / "run.json")) return inspect_run(path, registry);
   if (fs::exists(path / "tokenizer.json")) {

@@ -3,6 +3,7 @@
 #include "core/api/guard.hpp"
 #include "core/base/schema.hpp"
 #include "core/infer/inference.hpp"
+#include "core/infer/merge.hpp"
 
 using namespace graft::core;
 
@@ -75,5 +76,16 @@ graft_status graft_generate(graft_model* model, const char* request_json, graft_
       sink = [&](std::string_view piece) { return on_text(user, piece.data(), piece.size()) == 0; };
     }
     give(out, to_text(require(model, "model").inference->generate(request, sink)));
+  });
+}
+
+graft_status graft_merge(graft_engine* engine, const char* path, const char* options_json,
+                         const char* output_dir, graft_text** out, graft_error* error) {
+  return guard(error, [&] {
+    require(out, "out");
+    const auto& state = require(engine, "engine").state;
+    give(out,
+         to_text(merge_model(require_text(path, "path"), require_text(output_dir, "output_dir"),
+                             read_options(options_json), state->registry, state->log)));
   });
 }

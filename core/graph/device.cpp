@@ -31,7 +31,10 @@ constexpr std::string_view kRequired[] = {"copy/1",
                                           "attention/1",
                                           "attention_bwd/1",
                                           "cross_entropy/1",
-                                          "cross_entropy_bwd/1"};
+                                          "cross_entropy_bwd/1",
+                                          "skew/1",
+                                          "unskew/1",
+                                          "inverse/1"};
 
 }  // namespace
 

@@ -83,5 +83,6 @@ std::vector<OpDef> index_ops();
 std::vector<OpDef> attention_ops();
 std::vector<OpDef> loss_ops();
 std::vector<OpDef> update_ops();
+std::vector<OpDef> small_ops();
 
 }  // namespace graft::core

@@ -208,7 +208,7 @@ ValueId Recorder::dropout(ValueId x, double p) {
   const Extent rows = shape(x).at(0);
   const ValueId keys = rows == Extent(Symbol::kSupervised)
                            ? input("supervised_keys", GRAFT_I32, {rows, 2})
-                           : input("row_keys", GRAFT_I32, {Symbol::kRows, 2});
+                           : input("row_keys", GRAFT_I32, {rows, 2});
   const ValueId seed = input("seed", GRAFT_I32, {2});
   return one("dropout", {x, keys, seed}, {{"p", 0, p}, {"stream", dropouts_++, 0}});
 }

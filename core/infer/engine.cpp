@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/adapt/virtual_tokens.hpp"
 #include "core/base/error.hpp"
 #include "core/tensor/dtype.hpp"
 
@@ -51,7 +52,10 @@ InferenceEngine::InferenceEngine(Device device, Model model, std::unique_ptr<Ada
   memory_ = ParameterMemory::allocate(device_, layout_, model_.dtype(), false, 0);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     std::vector<float> start = values.at(i);
-    if (start.empty()) start = initial_values(parameters[i], 0);
+    if (start.empty()) {
+      start = initial_values(parameters[i], 0,
+                             [&](const std::string& name) { return model_.values(name); });
+    }
     std::vector<std::byte> bytes(start.size() * dtype_size(memory_.master_dtype));
     convert(memory_.master_dtype, bytes.data(), GRAFT_F32, start.data(),
             static_cast<std::int64_t>(start.size()));
@@ -65,13 +69,14 @@ InferenceEngine::InferenceEngine(Device device, Model model, std::unique_ptr<Ada
 }
 
 InferenceEngine::Recorded InferenceEngine::record(std::int64_t rows, std::int64_t cache_rows,
-                                                  bool scores) {
+                                                  bool scores, bool follows) {
   Graph graph;
   Recorder r(graph);
   r.training(false);
   const std::uint32_t dtype = model_.dtype();
   AdapterRecording attached(*adapters_, r, dtype, false,
                             std::vector<bool>(adapters_->entries().size(), true));
+  attached.follows(follows);
   const WeightLookup weights = attached.lookup(model_.lookup());
   const SiteRunner runner = attached.runner();
   const DecoderMode mode{dtype, cache_rows};
@@ -101,8 +106,10 @@ InferenceEngine::Recorded InferenceEngine::record(std::int64_t rows, std::int64_
 
 void InferenceEngine::bind(Program& p) {
   model_.bind(p);
-  for (std::size_t i = 0; i < adapters_->parameters().size(); ++i) {
-    p.bind(Role::kParameter, static_cast<std::int32_t>(i), memory_.compute_at(layout_.offset[i]));
+  const auto& parameters = adapters_->parameters();
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    p.bind(Role::kParameter, static_cast<std::int32_t>(i),
+           memory_.seen_at(parameters[i], layout_.offset[i]));
   }
   for (std::size_t i = 0; i < cache_.size(); ++i) {
     p.bind(Role::kBuffer, static_cast<std::int32_t>(i), cache_[i].get());
@@ -129,17 +136,20 @@ Scored InferenceEngine::score(const std::vector<std::int32_t>& ids, bool last_lo
   if (n == 0) return {};
   if (scoring_.rows < n) {
     scoring_ = {};  // its memory is free before the larger one is taken
-    scoring_ = record(bucket(n), 0, true);
+    scoring_ = record(bucket(n), 0, true, false);
   }
   Program& p = *scoring_.program;
+  const VirtualTokens more = adapters_->virtual_tokens();
+  const auto rows = static_cast<std::size_t>(n + more.prompt);
   set(p, "ids", ids);
-  set(p, "positions", counting(0, ids.size()));
-  set(p, "cu_q", {0, static_cast<std::int32_t>(n)});
+  set(p, "positions", counting(more.prefix, rows));
+  set(p, "cu_q", {0, static_cast<std::int32_t>(rows)});
   set(p, "k_begin", {0});
-  set(p, "k_len", {static_cast<std::int32_t>(n)});
-  set(p, "supervised_rows", counting(0, ids.size() - 1));
+  set(p, "k_len", {static_cast<std::int32_t>(n + more.total())});
+  set(p, "supervised_rows", counting(more.prompt, ids.size() - 1));
   set(p, "labels", std::vector<std::int32_t>(ids.begin() + 1, ids.end()));
-  set(p, "last_rows", {static_cast<std::int32_t>(n - 1)});
+  set(p, "last_rows", {static_cast<std::int32_t>(rows - 1)});
+  set_prepend_inputs(p, {0, static_cast<std::int32_t>(n)});
   p.run(extents(n, n - 1));
   Scored result;
   result.logprobs = read_floats(scoring_, scoring_.losses);
@@ -150,7 +160,10 @@ Scored InferenceEngine::score(const std::vector<std::int32_t>& ids, bool last_lo
 
 void InferenceEngine::begin(std::int64_t capacity) {
   filled_ = 0;
+  const VirtualTokens more = adapters_->virtual_tokens();
+  capacity += more.total();
   if (capacity <= capacity_) return;
+  first_ = {};
   prefill_ = {};
   decode_ = {};
   cache_.clear();
@@ -159,39 +172,49 @@ void InferenceEngine::begin(std::int64_t capacity) {
   const std::uint64_t bytes =
       static_cast<std::uint64_t>(capacity_ * c.kv_heads * c.head_dim) * dtype_size(model_.dtype());
   for (std::int64_t i = 0; i < 2 * c.layers; ++i) cache_.push_back(device_.allocate(bytes));
-  prefill_ = record(std::min(kPrefillRows, capacity_), capacity_, false);
-  decode_ = record(1, capacity_, false);
+  const std::int64_t rows = std::min(kPrefillRows, capacity_);
+  if (more.total() > 0) first_ = record(rows, capacity_, false, false);
+  prefill_ = record(rows, capacity_, false, true);
+  decode_ = record(1, capacity_, false, true);
 }
 
 std::vector<float> InferenceEngine::feed(const std::vector<std::int32_t>& ids) {
-  if (filled_ + static_cast<std::int64_t>(ids.size()) > capacity_) {
-    throw Error(GRAFT_E_INVALID,
-                cat("the key-value cache holds ", capacity_, " tokens; ",
-                    filled_ + static_cast<std::int64_t>(ids.size()), " are asked for."));
+  const VirtualTokens more = adapters_->virtual_tokens();
+  const bool starts = filled_ == 0 && more.total() > 0;
+  const std::int64_t wanted =
+      filled_ + static_cast<std::int64_t>(ids.size()) + (starts ? more.total() : 0);
+  if (wanted > capacity_) {
+    throw Error(GRAFT_E_INVALID, cat("the key-value cache holds ", capacity_, " tokens; ", wanted,
+                                     " are asked for."));
   }
-  if (ids.size() == 1) return feed_chunk(decode_, ids);
+  if (ids.size() == 1 && !starts) return feed_chunk(decode_, ids, {});
   std::vector<float> logits;
   for (std::size_t begin = 0; begin < ids.size();) {
+    const bool first = starts && begin == 0;
     const std::size_t n = std::min(ids.size() - begin, static_cast<std::size_t>(prefill_.rows));
     const auto from = ids.begin() + static_cast<std::ptrdiff_t>(begin);
-    logits = feed_chunk(prefill_, {from, from + static_cast<std::ptrdiff_t>(n)});
+    logits = feed_chunk(first ? first_ : prefill_, {from, from + static_cast<std::ptrdiff_t>(n)},
+                        first ? more : VirtualTokens{});
     begin += n;
   }
   return logits;
 }
 
-std::vector<float> InferenceEngine::feed_chunk(Recorded& r, const std::vector<std::int32_t>& ids) {
+std::vector<float> InferenceEngine::feed_chunk(Recorded& r, const std::vector<std::int32_t>& ids,
+                                               const VirtualTokens& more) {
   Program& p = *r.program;
   const auto n = static_cast<std::int64_t>(ids.size());
+  const std::int64_t rows = n + more.prompt, kept = n + more.total();
   set(p, "ids", ids);
-  set(p, "positions", counting(filled_, ids.size()));
-  set(p, "cache_rows", counting(filled_, ids.size()));
-  set(p, "cu_q", {0, static_cast<std::int32_t>(n)});
+  set(p, "positions", counting(filled_ + more.prefix, static_cast<std::size_t>(rows)));
+  set(p, "cache_rows", counting(filled_, static_cast<std::size_t>(kept)));
+  set(p, "cu_q", {0, static_cast<std::int32_t>(rows)});
   set(p, "k_begin", {0});
-  set(p, "k_len", {static_cast<std::int32_t>(filled_ + n)});
-  set(p, "last_rows", {static_cast<std::int32_t>(n - 1)});
+  set(p, "k_len", {static_cast<std::int32_t>(filled_ + kept)});
+  set(p, "last_rows", {static_cast<std::int32_t>(rows - 1)});
+  set_prepend_inputs(p, {0, static_cast<std::int32_t>(n)});
   p.run(extents(n, 0));
-  filled_ += n;
+  filled_ += kept;
   return read_floats(r, r.logits);
 }
 

@@ -40,10 +40,12 @@ class InferenceEngine {
     ValueId losses = kNone, logits = kNone;
     std::int64_t rows = 0;
   };
-  Recorded record(std::int64_t rows, std::int64_t cache_rows, bool scores);
+  /// `follows`: rows come behind others in the cache, so virtual tokens are there already.
+  Recorded record(std::int64_t rows, std::int64_t cache_rows, bool scores, bool follows);
   void bind(Program& program);
   std::vector<float> read_floats(const Recorded& r, ValueId id) const;
-  std::vector<float> feed_chunk(Recorded& r, const std::vector<std::int32_t>& ids);
+  std::vector<float> feed_chunk(Recorded& r, const std::vector<std::int32_t>& ids,
+                                const VirtualTokens& more);
 
   Device device_;
   Model model_;
@@ -51,7 +53,7 @@ class InferenceEngine {
   ParameterLayout layout_;
   ParameterMemory memory_;
   std::vector<double> strengths_;
-  Recorded scoring_, prefill_, decode_;
+  Recorded scoring_, first_, prefill_, decode_;  // first_: only with virtual tokens
   std::int64_t capacity_ = 0, filled_ = 0;
   std::vector<std::shared_ptr<void>> cache_;
 };

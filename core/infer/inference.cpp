@@ -94,11 +94,12 @@ std::unique_ptr<Inference> Inference::open(const fs::path& path, const Inference
   const Model model = Model::open(path, device, choose_dtype(options.dtype, device));
   state->text = Text::open(path, {}, model.config().vocab);
   const Origin origin = {path.string(), model.checkpoint().fingerprint(),
-                         state->text.template_hash()};
+                         state->text.template_hash(), model_facts(model.config())};
   std::vector<MethodEntry> entries;
   std::vector<double> strengths;
   for (const AdapterChoice& a : options.adapters) {
     entries.push_back(loaded_entry(a.folder, registry));
+    tokenize_options(entries.back(), state->text);
     strengths.push_back(a.strength);
     compare_origin(a.folder, origin, log);
     state->adapters.push_back({{"path", a.folder.string()}, {"strength", a.strength}});
@@ -107,7 +108,8 @@ std::unique_ptr<Inference> Inference::open(const fs::path& path, const Inference
                                                base_tensors(model.config()), log);
   std::vector<std::vector<float>> values(adapters->parameters().size());
   for (std::size_t e = 0; e < options.adapters.size(); ++e) {
-    auto loaded = load_adapter(options.adapters[e].folder, adapters->parameters(), e);
+    auto loaded = load_adapter(options.adapters[e].folder, adapters->parameters(), e,
+                               computed_names(adapters->entries()[e]));
     for (std::size_t i = 0; i < loaded.size(); ++i) {
       if (!loaded[i].empty()) values[i] = std::move(loaded[i]);
     }

@@ -116,7 +116,7 @@ class Writer {
       q = norm(module("self_attn.q_norm"), q, layer);
       k = norm(module("self_attn.k_norm"), k, layer);
     }
-    const ValueId positions = r_.input("positions", GRAFT_I32, {Symbol::kRows});
+    const ValueId positions = r_.input("positions", GRAFT_I32, {rows});
     const ValueId inv_freq = r_.input("inv_freq", GRAFT_F32, {c_.rope.rotary_dim / 2});
     at(module("self_attn.kv"), layer);
     const Attr scale = {"scale", 0, static_cast<double>(c_.rope.attention_scaling)};
@@ -129,7 +129,7 @@ class Writer {
     v = keys_values.at(1);
     at(module("self_attn.kv"), layer);
     if (d_.mode.cache_rows > 0) {
-      const ValueId where = r_.input("cache_rows", GRAFT_I32, {Symbol::kRows});
+      const ValueId where = r_.input("cache_rows", GRAFT_I32, {r_.shape(k)[0]});
       const Shape shape = {d_.mode.cache_rows, c_.kv_heads, c_.head_dim};
       const ValueId key_cache =
           r_.leaf(Role::kBuffer, 2 * layer, d_.mode.dtype, shape, module("key cache"));

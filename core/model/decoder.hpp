@@ -30,7 +30,8 @@ struct DecoderMode {
 
 /// Inputs that the recordings below read, all i32: "ids" [rows], "positions" [rows],
 /// "cu_q" [sequences + 1], "k_begin" and "k_len" [sequences], with a cache "cache_rows" [rows];
-/// inv_freq f32 [rotary_dim / 2], set once.
+/// inv_freq f32 [rotary_dim / 2], set once. Where methods put virtual tokens before the sequences,
+/// there are as many rows more from the embedding on, or of keys.
 struct DecoderRecording {
   const DecoderConfig& config;
   const DecoderMode& mode;

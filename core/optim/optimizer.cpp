@@ -240,7 +240,7 @@ StepResult Optimizer::step(std::int64_t index, double lr, double clip) {
     step.struct_size = sizeof step;
     step.decays = s.layout.groups[g].decays ? 1 : 0;
     step.index = index;
-    step.lr = lr;
+    step.lr = lr * s.layout.groups[g].lr_scale;
     if (s.api.scalars) s.api.scalars(s.instance, &step, scalars.data());
     for (std::uint32_t k = 0; k < s.api.n_scalars; ++k) {
       s.update->set_scalar(s.scalar_name(g, k), scalars[k]);

@@ -130,8 +130,7 @@ std::optional<graft_method_api> method_table(const PluginFile& file) {
             {{"create", api->create},
              {"destroy", api->destroy},
              {"attach", api->attach},
-             {"detach", api->detach},
-             {"forward", api->forward}});
+             {"detach", api->detach}});
   }
   return api;
 }

@@ -4,44 +4,51 @@
 
 #include <fstream>
 
+#include "core/adapt/virtual_tokens.hpp"
 #include "core/train/trainer.hpp"
 
 namespace graft::core {
 
-Bindings set_batch(Program& p, const Batch& batch) {
+Bindings set_batch(Program& p, const Batch& batch, const VirtualTokens& more) {
   const auto set = [&](const char* name, const std::vector<std::int32_t>& values) {
     p.set_input(name, values.data(), values.size() * sizeof(std::int32_t));
   };
-  set("ids", batch.ids);
-  set("positions", batch.positions);
-  set("cu_q", batch.cu_seqlens);
-  set("supervised_rows", batch.supervised_rows);
-  std::vector<std::int32_t> begin, length, labels, keys, supervised_keys;
-  for (std::size_t i = 0; i + 1 < batch.cu_seqlens.size(); ++i) {
-    begin.push_back(batch.cu_seqlens[i]);
-    length.push_back(batch.cu_seqlens[i + 1] - batch.cu_seqlens[i]);
+  const auto prompt = static_cast<std::int32_t>(more.prompt);
+  const auto prefix = static_cast<std::int32_t>(more.prefix);
+  std::vector<std::int32_t> positions, begin, length, labels, supervised_rows, supervised_keys;
+  std::vector<std::int32_t> cu_q = {0}, keys, sequence_of;
+  for (std::size_t j = 0; j + 1 < batch.cu_seqlens.size(); ++j) {
+    const std::int32_t n = batch.cu_seqlens[j + 1] - batch.cu_seqlens[j];
+    begin.push_back(cu_q.back() + prefix * static_cast<std::int32_t>(j));
+    length.push_back(n + prompt + prefix);
+    cu_q.push_back(cu_q.back() + n + prompt);
+    sequence_of.insert(sequence_of.end(), static_cast<std::size_t>(n),
+                       static_cast<std::int32_t>(j));
+    for (std::int32_t i = 0; i < n + prompt; ++i) {
+      positions.push_back(prefix + i);
+      // A dropout mask belongs to the example's place in the run and the token's in the example.
+      keys.push_back(batch.draws.empty() ? 0 : static_cast<std::int32_t>(batch.draws.at(j)));
+      keys.push_back(i);
+    }
   }
+  for (const std::int32_t row : batch.supervised_rows) {
+    const auto at = static_cast<std::size_t>(row);
+    const std::int32_t moved = row + prompt * (sequence_of[at] + 1);
+    labels.push_back(batch.labels[at]);
+    supervised_rows.push_back(moved);
+    supervised_keys.push_back(keys[2 * static_cast<std::size_t>(moved)]);
+    supervised_keys.push_back(keys[2 * static_cast<std::size_t>(moved) + 1]);
+  }
+  set("ids", batch.ids);
+  set("positions", positions);
+  set("cu_q", cu_q);
   set("k_begin", begin);
   set("k_len", length);
-  for (const std::int32_t row : batch.supervised_rows) {
-    labels.push_back(batch.labels[static_cast<std::size_t>(row)]);
-  }
+  set("supervised_rows", supervised_rows);
   set("labels", labels);
-  if (p.has_input("row_keys") || p.has_input("supervised_keys")) {
-    // A dropout mask belongs to the example's place in the run and the token's in the example.
-    std::size_t sequence = 0;
-    for (std::size_t row = 0; row < batch.ids.size(); ++row) {
-      while (static_cast<std::int64_t>(row) >= batch.cu_seqlens[sequence + 1]) ++sequence;
-      keys.push_back(static_cast<std::int32_t>(batch.draws[sequence]));
-      keys.push_back(batch.positions[row]);
-    }
-    for (const std::int32_t row : batch.supervised_rows) {
-      supervised_keys.push_back(keys[2 * static_cast<std::size_t>(row)]);
-      supervised_keys.push_back(keys[2 * static_cast<std::size_t>(row) + 1]);
-    }
-    set("row_keys", keys);
-    set("supervised_keys", supervised_keys);
-  }
+  set("row_keys", keys);
+  set("supervised_keys", supervised_keys);
+  set_prepend_inputs(p, batch.cu_seqlens);
   Bindings b;
   b[Symbol::kRows] = batch.rows();
   b[Symbol::kSequences] = batch.sequences();

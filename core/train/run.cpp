@@ -8,6 +8,8 @@
 #include <fstream>
 
 #include "core/adapt/adapter_files.hpp"
+#include "core/adapt/side.hpp"
+#include "core/adapt/storage.hpp"
 #include "core/base/error.hpp"
 #include "core/base/size.hpp"
 #include "core/plugin/host_config.hpp"
@@ -83,7 +85,9 @@ Run::Run(RunConfig config, Registry& registry, const Log& log, RunOptions option
   const std::uint32_t dtype = choose_dtype(c.dtype, s.device);
   Model model = Model::open(c.model, s.device, dtype);
   s.text.emplace(Text::open(c.model, c.chat_template, model.config().vocab));
-  s.origin = {c.model.string(), model.checkpoint().fingerprint(), s.text->template_hash()};
+  s.origin = {c.model.string(), model.checkpoint().fingerprint(), s.text->template_hash(),
+              model_facts(model.config())};
+  for (MethodEntry& entry : c.methods) tokenize_options(entry, *s.text);
   c.data.threads = std::max(1, static_cast<int>(s.device.info().threads));
   const Data data = open_data(c.data, s.text->encoder(), log);
   s.train.emplace(data.train, c.batches);
@@ -135,7 +139,8 @@ void Run::State::start() {
   for (std::size_t e = 0; e < config.methods.size(); ++e) {
     if (config.load[e].empty()) continue;
     compare_origin(config.load[e], origin, log);
-    const auto values = load_adapter(config.load[e], adapters->parameters(), e);
+    const auto values = load_adapter(config.load[e], adapters->parameters(), e,
+                                     computed_names(adapters->entries()[e]));
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (!values[i].empty()) trainer->set(i, values[i]);
     }
@@ -200,9 +205,21 @@ void Run::State::save_adapters(const fs::path& folder) {
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const Parameter& p = parameters[i];
       if (p.entry != e || (p.flags & GRAFT_PARAM_NOSAVE) != 0) continue;
-      tensors.push_back({p.name, p.dims, trainer->get(i)});
+      const bool beside = (p.flags & GRAFT_PARAM_BESIDE) != 0;
+      tensors.push_back({p.name, p.dims, trainer->get(i), p.key, beside});
     }
     const MethodEntry& entry = adapters->entries()[e];
+    const auto storage = storage_of(entry.api);
+    const auto held = [&](const std::string& key) {
+      return std::any_of(tensors.begin(), tensors.end(),
+                         [&](const StoredTensor& t) { return t.key == key; });
+    };
+    for (const Json& name : storage ? storage->computed : Json::array()) {
+      if (held(name)) continue;  // it is a parameter itself here
+      ParameterValues values;
+      for (std::size_t i = 0; i < parameters.size(); ++i) values.push_back(trainer->get(i));
+      tensors.push_back(computed_tensor(device, *adapters, e, name, values));
+    }
     const fs::path target = adapters->entries().size() == 1 ? folder : folder / entry.name;
     std::vector<std::string> attached;
     for (const std::size_t site : adapters->attached(e)) {

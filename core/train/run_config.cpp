@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/adapt/adapter_files.hpp"
 #include "core/adapt/storage.hpp"
 #include "core/base/error.hpp"
 #include "core/base/schema.hpp"
@@ -43,6 +44,12 @@ std::string text_at(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+/// Targets that the method has by itself, where none are given.
+void own_targets(Json& host, const Json& schema) {
+  const auto found = schema.find("x-graft-targets");
+  if (found != schema.end() && !host.contains("targets")) host["targets"] = *found;
+}
+
 void read_method(RunConfig& c, std::size_t index, const fs::path& folder, Registry& registry) {
   const std::string who = cat(kWho, ": /methods/", index);
   Json& json = c.json["methods"][index];
@@ -69,6 +76,7 @@ void read_method(RunConfig& c, std::size_t index, const fs::path& folder, Regist
     const Json schema = parse_json(entry.api.config_schema, cat("schema of ", type));
     json = validated(without_aliases(json, aliases_of(entry.api), who), host_method_schema(),
                      schema, who);
+    own_targets(json, schema);
     std::tie(entry.options, entry.host) = split(json, schema);
     entry.name = json.value("name", type);
   }
@@ -196,26 +204,63 @@ RunConfig read_run_config(const Json& run, const fs::path& folder, Registry& reg
   return c;
 }
 
+namespace {
+
+/// An adapter of a method without a PEFT format: all is in graft.json.
+MethodEntry native_entry(const fs::path& folder, Registry& registry) {
+  const fs::path file = folder / "graft.json";
+  const Json notes = adapter_notes(folder);
+  const std::string method = notes.is_object() ? text_at(notes, "method") : std::string();
+  if (method.empty()) {
+    throw Error(GRAFT_E_INVALID, cat("'", file.string(), "' names no method."));
+  }
+  MethodEntry entry;
+  entry.name = method;
+  entry.api = registry.method(method);
+  const Json schema = parse_json(entry.api.config_schema, method);
+  entry.options = validate(notes.value("options", Json::object()), schema, file.string());
+  entry.host = validate(notes.value("host", Json::object()), host_method_schema(), file.string());
+  own_targets(entry.host, schema);
+  entry.loaded = true;
+  return entry;
+}
+
+}  // namespace
+
 MethodEntry loaded_entry(const fs::path& folder, Registry& registry) {
   const fs::path file = folder / "adapter_config.json";
+  if (!fs::exists(file) && fs::exists(folder / "graft.json")) {
+    return native_entry(folder, registry);
+  }
   const Json config = parse_json(read_file(file), file.string());
   const std::string peft_type = text_at(config, "peft_type");
+  std::string meant;
+  std::size_t fewest = 0;
   for (const std::string& name : registry.names(PluginKind::kMethod)) {
-    const graft_method_api& api = registry.method(name);
-    const auto storage = storage_of(api);
+    const auto storage = storage_of(registry.method(name));
     if (!storage || storage->peft_type != peft_type) continue;
-    MethodEntry entry;
-    entry.name = name;
-    entry.api = api;
-    const auto [options, host] = from_peft(api, config, file.string());
-    entry.options = validate(options, parse_json(api.config_schema, name), file.string());
-    entry.host = validate(host, host_method_schema(), file.string());
-    entry.loaded = true;
-    return entry;
+    const std::size_t n = contradictions(*storage, config);
+    if (!meant.empty() && n >= fewest) continue;
+    meant = name;
+    fewest = n;
   }
-  throw Error(GRAFT_E_NOT_FOUND,
-              cat(file.string(), ": no installed method plugin reads the peft_type '", peft_type,
-                  "'. `graft plugins` lists what is installed."));
+  if (meant.empty()) {
+    throw Error(GRAFT_E_NOT_FOUND,
+                cat(file.string(), ": no installed method plugin reads the peft_type '", peft_type,
+                    "'. `graft plugins` lists what is installed."));
+  }
+  MethodEntry entry;
+  entry.name = meant;
+  entry.api = registry.method(meant);
+  const Json schema = parse_json(entry.api.config_schema, meant);
+  auto [options, host] = from_peft(entry.api, config, file.string());
+  const Json beside = storage_of(entry.api)->beside;
+  if (beside.is_object() && !has_parameters_beside(folder)) options.update(beside);
+  entry.options = validate(options, schema, file.string());
+  entry.host = validate(host, host_method_schema(), file.string());
+  own_targets(entry.host, schema);
+  entry.loaded = true;
+  return entry;
 }
 
 }  // namespace graft::core

@@ -1,5 +1,6 @@
 #include "core/train/session_parts.hpp"
 
+#include "core/adapt/storage.hpp"
 #include "core/base/error.hpp"
 #include "core/model/decoder.hpp"
 #include "core/tensor/dtype.hpp"
@@ -21,9 +22,14 @@ std::uint32_t choose_dtype(const std::string& name, const Device& device) {
 
 std::vector<BaseTensor> base_tensors(const DecoderConfig& config) {
   std::vector<BaseTensor> tensors;
-  for (const TensorNeed& need : decoder_tensors(config)) tensors.push_back({need.name, need.shape});
+  for (const TensorNeed& need : decoder_tensors(config)) {
+    tensors.push_back({need.name, need.shape, ""});
+  }
   // A tied head can be trained by itself: it then stops being the embedding.
-  if (config.tied_head) tensors.push_back({"lm_head.weight", {config.vocab, config.hidden}});
+  if (config.tied_head) {
+    tensors.push_back(
+        {"lm_head.weight", {config.vocab, config.hidden}, "model.embed_tokens.weight"});
+  }
   return tensors;
 }
 
@@ -78,6 +84,31 @@ Encoder Text::encoder() const {
   };
   if (tokenizer_) e.eos = tokenizer_->eos();
   return e;
+}
+
+Json model_facts(const DecoderConfig& c) {
+  return {{"hidden", c.hidden},
+          {"layers", c.layers},
+          {"heads", c.heads},
+          {"kv_heads", c.kv_heads},
+          {"kv_features", c.kv_heads * c.head_dim}};
+}
+
+void tokenize_options(MethodEntry& entry, const Text& text) {
+  const Json schema = parse_json(entry.api.config_schema, entry.api.name);
+  const Json properties = schema.value("properties", Json::object());
+  for (auto it = properties.begin(); it != properties.end(); ++it) {
+    const auto given = entry.options.find(it.key());
+    if (!it.value().contains("x-graft-tokens") || given == entry.options.end()) continue;
+    const auto words = given->get<std::string>();
+    entry.tokens[it.key()] =
+        words.empty() ? Json::array() : Json(text.tokenizer().ids(words, true));
+  }
+}
+
+Json computed_names(const MethodEntry& entry) {
+  const auto storage = storage_of(entry.api);
+  return storage ? storage->computed : Json::array();
 }
 
 void require_same_run(const Json& before, const Json& now) {

@@ -16,6 +16,9 @@ namespace graft::core {
 /// cannot compute in.
 std::uint32_t choose_dtype(const std::string& name, const Device& device);
 
+/// What adapter files tell of the base model: hidden, layers, heads, kv_heads, kv_features.
+Json model_facts(const DecoderConfig& config);
+
 /// The tensors of a decoder, for modules_to_save.
 std::vector<BaseTensor> base_tensors(const DecoderConfig& config);
 
@@ -41,6 +44,12 @@ class Text {
   std::optional<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> template_;
 };
+
+/// Turns the texts of options that the method's schema marks "x-graft-tokens" into token ids.
+void tokenize_options(MethodEntry& entry, const Text& text);
+
+/// Names of the tensors that the method computes for its file, and that loading leaves alone.
+Json computed_names(const MethodEntry& entry);
 
 /// Throws GRAFT_E_INVALID naming the first key in which two resolved run.json differ; "output" may.
 void require_same_run(const Json& before, const Json& now);

@@ -222,7 +222,7 @@ void Trainer::start(int threads) {
     s.model.bind(*p);
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const auto slot = static_cast<std::int32_t>(i);
-      p->bind(Role::kParameter, slot, s.memory.compute_at(s.layout.offset[i]));
+      p->bind(Role::kParameter, slot, s.memory.seen_at(parameters[i], s.layout.offset[i]));
       if (parameters[i].trained()) {
         p->bind(Role::kBuffer, slot, s.memory.gradient_at(s.layout.offset[i]));
       }
@@ -235,8 +235,8 @@ void Trainer::start(int threads) {
   }
   for (std::size_t e = 0; e < s.adapters.entries().size(); ++e) strength(e, 1);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    set(i, parameters[i].base.empty() ? initial_values(parameters[i], s.options.seed)
-                                      : s.model.values(parameters[i].base));
+    set(i, initial_values(parameters[i], s.options.seed,
+                          [&](const std::string& name) { return s.model.values(name); }));
   }
   refresh();
 }
@@ -259,7 +259,7 @@ double Trainer::State::read_scalar(const Program& p, ValueId id) const {
 }
 
 double Trainer::State::run(Program& p, ValueId loss, const Batch& batch, double inv_denominator) {
-  const Bindings b = set_batch(p, batch);
+  const Bindings b = set_batch(p, batch, adapters.virtual_tokens());
   p.set_scalar("inv_denominator", inv_denominator);
   p.run(b);
   return read_scalar(p, loss);

@@ -108,6 +108,49 @@ def adapter(draw, config):
     return options
 
 
+def method(draw, name, config):
+    """Options of another method of PEFT for a model of this config; a text for one that PEFT has no format for."""
+    targets = draw.sample(LINEAR, draw.randrange(1, 8))
+    widths = [config.hidden_size, config.num_attention_heads * config.head_dim, config.intermediate_size]
+    rank = dict(r=draw.randrange(1, 7), alpha=draw.randrange(1, 12), target_modules=targets)
+    tokens = dict(num_virtual_tokens=draw.randrange(1, 9))
+    if name == "dora":
+        return dict(r=rank["r"], lora_alpha=rank["alpha"], use_dora=True, use_rslora=draw.random() < 0.3,
+                    target_modules=targets + draw.choice([[], ["embed_tokens"]]))
+    if name == "vera":
+        return dict(peft_type="VERA", r=draw.randrange(1, 20), d_initial=draw.choice([0.1, 0.5]), target_modules=targets,
+                    projection_prng_key=draw.randrange(1 << 32), save_projection=draw.random() < 0.5)
+    if name == "ia3":
+        return dict(peft_type="IA3", target_modules=targets,
+                    feedforward_modules=draw.sample(targets, draw.randrange(len(targets) + 1)))
+    if name == "ln_tuning":
+        return dict(peft_type="LN_TUNING", target_modules=draw.choice([["input_layernorm", "norm"],
+                                                                       ["post_attention_layernorm"]]))
+    if name == "loha":
+        return dict(peft_type="LOHA", **rank)
+    if name == "lokr":
+        return dict(peft_type="LOKR", **rank, decompose_both=draw.random() < 0.5,
+                    decompose_factor=draw.choice([-1, -1, 2, 3, 5]), init_weights=draw.choice([True, "lycoris"]))
+    if name == "oft":
+        sizes = [b for b in (2, 3, 4, 5, 6, 8) if all(w % b == 0 for w in widths)] or [1]
+        return dict(peft_type="OFT", r=0, oft_block_size=draw.choice(sizes) if sizes != [1] else 2,
+                    use_cayley_neumann=draw.random() < 0.7, num_cayley_neumann_terms=draw.randrange(2, 8),
+                    block_share=draw.random() < 0.3, target_modules=targets) if sizes != [1] else None
+    if name == "prompt":
+        return dict(peft_type="PROMPT_TUNING", **tokens)
+    if name == "prefix":
+        return dict(peft_type="PREFIX_TUNING", **tokens, prefix_projection=draw.random() < 0.5,
+                    encoder_hidden_size=draw.randrange(3, 20))
+    if name == "p_tuning":
+        return dict(peft_type="P_TUNING", **tokens, encoder_hidden_size=draw.randrange(3, 20),
+                    encoder_num_layers=draw.randrange(1, 3),
+                    encoder_reparameterization_type=draw.choice(["MLP", "LSTM"]))
+    return name
+
+
+METHODS = ["dora", "vera", "ia3", "ln_tuning", "loha", "lokr", "oft", "prompt", "prefix", "p_tuning", "full"]
+
+
 def lines(draw, count, vocab):
     """Lines of a `tokens` file; in half of them a prompt without loss."""
     out = []

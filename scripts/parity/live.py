@@ -4,6 +4,7 @@
   scores     random models: log-probabilities
   training   random models, adapters and runs: graft goes on from PEFT's adapter (losses, gradient norms,
              weights), PEFT computes the same with what graft saved, and goes on from it as graft does
+  methods    the same for every other method
   fresh      an adapter that graft begins itself: PEFT loads it and computes the same
   smollm2    SmolLM2-135M-Instruct: log-probabilities from the folder and the GGUF, and six steps of LoRA
 """
@@ -93,14 +94,16 @@ def reference_run(folder, start, run, dtype=torch.float32):
     return model, reference.train(model, run, folder)
 
 
-def draw_training(draw, folder):
-    """A model, an adapter and a run whose reference is steady, in folder."""
+def draw_training(draw, folder, method=None):
+    """A model, an adapter (of LoRA unless a method is named) and a run whose reference is steady, in folder."""
     while True:
         for file in sorted(folder.rglob("*"), reverse=True):
             file.rmdir() if file.is_dir() else file.unlink()
         about, rows, _ = draw_scores(draw, folder)
         config = reference.load_model(folder / "model").config
-        options = drawn.adapter(draw, config)
+        options = drawn.method(draw, method, config) if method else drawn.adapter(draw, config)
+        if options is None or (method in PROMPTS and getattr(config, "sliding_window", None)):
+            continue  # no block size divides; PEFT's masks of a window do not count its prefixes
         generator = torch.Generator().manual_seed(draw.randrange(1 << 30))
         reference.random_adapter(folder / "model", options, generator, folder / "before", "model")
         write_jsonl(folder / "train.jsonl", drawn.lines(draw, draw.randrange(5, 13), config.vocab_size))
@@ -113,7 +116,7 @@ def draw_training(draw, folder):
         rounding = max(abs(a[k] - b[k]) / (abs(a[k]) or 1) for a, b in zip(metrics, wide) for k in a)
         if rounding < METRICS / 4:
             reference.save_adapter(model, folder / "after")
-            shown = {**options, **run["optimizer"], **run["train"]}
+            shown = {**(options if isinstance(options, dict) else {"method": options}), **run["optimizer"], **run["train"]}
             return f"{about}\n  {json.dumps(shown)}", run, rows, metrics
 
 
@@ -126,33 +129,45 @@ def with_adapter(folder, adapter, rows):
     return score(reference.load_adapter(reference.load_model(folder / "model"), adapter, False), rows)
 
 
+PROMPTS = ("prompt", "prefix", "p_tuning")
+
+
+def train_both(live, draw, title, method=None):
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        about, run, rows, metrics = draw_training(draw, folder, method)
+        after = with_adapter(folder, folder / "after", rows)
+        for backend, graft in live.grafts():
+            out, further = folder / f"out-{backend}", folder / f"further-{backend}"
+
+            def body(report):
+                lines = graft.train(folder / "run.json", out)
+                check.compare_metrics(report, lines, metrics, METRICS)
+                weights(report, "weights", out, folder / "after")
+                check.compare_scores(report, "PEFT's adapter in graft", graft.score(
+                    folder / "model", folder / "score.jsonl", [folder / "after"]), after, SCORE)
+                check.compare_scores(report, "graft's adapter in PEFT", graft.score(
+                    folder / "model", folder / "score.jsonl", [out]), with_adapter(folder, out, rows), SCORE)
+
+                again = {**run, "methods": [{"load": out.name}]}
+                write_json(folder / "again.json", again)
+                model, expected = reference_run(folder, out.name, again)
+                reference.save_adapter(model, folder / "expected")
+                check.compare_metrics(report, graft.train(folder / "again.json", further), expected, METRICS,
+                                      "both go on from graft's")
+                weights(report, "both go on from graft's: weights", further, folder / "expected")
+
+            live.case(f"{title} on {backend}: {about}", body)
+
+
 def training(live, draw):
     for i in range(live.options.runs):
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = pathlib.Path(temporary)
-            about, run, rows, metrics = draw_training(draw, folder)
-            after = with_adapter(folder, folder / "after", rows)
-            for backend, graft in live.grafts():
-                out, further = folder / f"out-{backend}", folder / f"further-{backend}"
+        train_both(live, draw, f"training {i}")
 
-                def body(report):
-                    lines = graft.train(folder / "run.json", out)
-                    check.compare_metrics(report, lines, metrics, METRICS)
-                    weights(report, "weights", out, folder / "after")
-                    check.compare_scores(report, "PEFT's adapter in graft", graft.score(
-                        folder / "model", folder / "score.jsonl", [folder / "after"]), after, SCORE)
-                    check.compare_scores(report, "graft's adapter in PEFT", graft.score(
-                        folder / "model", folder / "score.jsonl", [out]), with_adapter(folder, out, rows), SCORE)
 
-                    again = {**run, "methods": [{"load": out.name}]}
-                    write_json(folder / "again.json", again)
-                    model, expected = reference_run(folder, out.name, again)
-                    reference.save_adapter(model, folder / "expected")
-                    check.compare_metrics(report, graft.train(folder / "again.json", further), expected, METRICS,
-                                          "both go on from graft's")
-                    weights(report, "both go on from graft's: weights", further, folder / "expected")
-
-                live.case(f"training {i} on {backend}: {about}", body)
+def methods(live, draw):
+    for method in live.options.methods:
+        train_both(live, draw, f"method {method}", method)
 
 
 def fresh(live, draw):
@@ -231,7 +246,7 @@ def smollm(live, draw):
             live.case(f"SmolLM2, six steps on {backend}", body)
 
 
-PARTS = {"scores": scores, "training": training, "fresh": fresh, "smollm2": smollm}
+PARTS = {"scores": scores, "training": training, "methods": methods, "fresh": fresh, "smollm2": smollm}
 
 
 def main():
@@ -242,6 +257,7 @@ def main():
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--models", type=int, default=8, help="random models in `scores`")
     parser.add_argument("--runs", type=int, default=6, help="random runs in `training`")
+    parser.add_argument("--methods", nargs="+", choices=drawn.METHODS, default=drawn.METHODS)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--smollm2", type=pathlib.Path, default=ROOT / ".deps" / "smollm2",
                         help="where SmolLM2 is kept, downloaded if it is not there")

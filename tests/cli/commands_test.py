@@ -7,7 +7,7 @@ import unittest
 
 from support import DATA, GRAFT, TEXTS, CommandTest, read_lines, write_lines
 
-COMMANDS = ["train", "score", "generate", "chat", "plan", "inspect", "tokenize", "template", "plugins", "schema", "version"]
+COMMANDS = ["train", "score", "generate", "chat", "plan", "merge", "inspect", "tokenize", "template", "plugins", "schema", "version"]
 
 
 class Help(CommandTest):
@@ -15,7 +15,7 @@ class Help(CommandTest):
         text = self.graft().stdout
         for command in COMMANDS:
             self.assertIn(f"graft {command}", text)
-        for planned in ("merge", "adapter", "quantize"):
+        for planned in ("adapter", "quantize"):
             self.assertRegex(text, f"(?m)^Not there yet: .*{planned}")
             self.refused(planned, status=2, says=["not there yet"])
 

@@ -62,7 +62,7 @@ def score(model, rows, top=3):
     for row in rows:
         ids = row["input_ids"]
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+            logits = model(input_ids=torch.tensor([ids])).logits[0, -len(ids):]  # without virtual tokens
         table = torch.log_softmax(logits.double(), dim=-1)
         logprobs = [table[i, token].item() for i, token in enumerate(ids[1:])]
         values, indices = table[-1].topk(top)

@@ -9,7 +9,9 @@ import pathlib
 import shutil
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftConfig, PeftModel, get_peft_model
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from common import read_jsonl
@@ -19,24 +21,91 @@ def load_model(folder, dtype=torch.float32):
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
 
 
+def peft_config(options):
+    """A configuration of PEFT; without peft_type LoRA's."""
+    options = dict(options)
+    kind = PEFT_TYPE_TO_CONFIG_MAPPING[options.pop("peft_type", "LORA")]
+    return kind(task_type="CAUSAL_LM", **options)
+
+
+def disturb(key, parameter, generator):
+    """A value as after some training, so that no part of a method is neutral."""
+    noise = torch.randn(parameter.shape, generator=generator)
+    if "lora_A" in key:
+        parameter.copy_(noise / parameter.shape[1] ** 0.5)
+    elif "lora_embedding_A" in key:
+        parameter.copy_(0.2 * noise)
+    elif "magnitude" in key:
+        parameter.mul_(1 + 0.2 * noise)
+    elif "lora_" in key:
+        parameter.copy_(0.4 / parameter.shape[1] ** 0.5 * noise)
+    elif "vera_lambda" in key:
+        parameter.copy_(0.5 * noise)
+    elif "ia3_l" in key:
+        parameter.copy_(1 + 0.2 * noise)
+    elif "hada_" in key or "lokr_" in key:
+        parameter.copy_(0.8 * noise / parameter.shape[1] ** 0.5)
+    elif "oft_R" in key:
+        parameter.copy_(0.1 * noise)
+    elif "prompt_encoder" in key:
+        parameter.copy_((0.5 if parameter.dim() == 2 and "embedding" in key else 0.2) * noise)
+    else:
+        parameter.add_(0.1 * noise)
+
+
+class Native(torch.nn.Module):
+    """A model some of whose own tensors are trained: a method that PEFT has no format for."""
+
+    def __init__(self, model, notes, tensors):
+        super().__init__()
+        self.model, self.notes, self.names = model, notes, tensors
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in tensors)
+
+    def forward(self, **inputs):
+        return self.model(**inputs)
+
+    def save_pretrained(self, out):
+        own = dict(self.model.named_parameters())
+        out.mkdir(parents=True)
+        save_file({f"base_model.model.{n}": own[n].detach().float().contiguous() for n in self.names},
+                  out / "adapter_model.safetensors", {"format": "pt"})
+        (out / "graft.json").write_text(json.dumps(self.notes, indent=2) + "\n")
+
+
+def native(model, method):
+    """`full`: every tensor. `bitfit`: the biases."""
+    chosen = [n for n, _ in model.named_parameters() if method == "full" or n.endswith(".bias")]
+    return Native(model, {"format": 1, "method": method, "options": {}, "host": {"targets": ".*"}}, chosen)
+
+
 def random_adapter(model_folder, config, generator, out, name):
-    """Saves a LoRA adapter with random values everywhere, as after some training."""
-    model = get_peft_model(load_model(model_folder), LoraConfig(task_type="CAUSAL_LM", **config))
+    """Saves an adapter with random values everywhere, as after some training."""
+    if isinstance(config, str):
+        model = native(load_model(model_folder), config)
+    else:
+        model = get_peft_model(load_model(model_folder), peft_config(config))
+        model.peft_config["default"].base_model_name_or_path = name
     with torch.no_grad():
         for key, parameter in model.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            noise = torch.randn(parameter.shape, generator=generator)
-            if "lora_A" in key:
-                parameter.copy_(noise / parameter.shape[1] ** 0.5)
-            elif "lora_embedding_A" in key:
-                parameter.copy_(0.2 * noise)
-            elif "lora_" in key:
-                parameter.copy_(0.4 / parameter.shape[1] ** 0.5 * noise)
-            else:
-                parameter.add_(0.1 * noise)
-    model.peft_config["default"].base_model_name_or_path = name
+            if parameter.requires_grad:
+                disturb(key, parameter, generator)
     save_adapter(model, out)
+
+
+# Where graft keeps the parameters of a network that makes a prompt; PEFT keeps what it makes only.
+BESIDE = "graft_parameters.safetensors"
+
+
+def encoder_of(model):
+    """The prompt encoder of a PEFT model, and the names of its parameters in graft's file if it is a network."""
+    encoder = model.prompt_encoder["default"] if hasattr(model, "prompt_encoder") else None
+    kind = model.peft_config["default"].peft_type.value if encoder is not None else None
+    network = kind == "P_TUNING" or (kind == "PREFIX_TUNING" and model.peft_config["default"].prefix_projection)
+    prefix = {"P_TUNING": "base_model.model.model.embed_tokens.", "PREFIX_TUNING": "base_model."}.get(kind)
+    # In training PEFT's LSTM encoder reads its embedding, and so does the MLP's.
+    names = {n: prefix + n for n, _ in encoder.named_parameters()} if network else {}
+    return encoder, names
 
 
 def save_adapter(model, out):
@@ -44,7 +113,14 @@ def save_adapter(model, out):
     out = pathlib.Path(out)
     shutil.rmtree(out, ignore_errors=True)
     model.save_pretrained(out)
+    if not isinstance(model, Native):
+        encoder, names = encoder_of(model)
+        if names:
+            save_file({names[n]: p.detach().float().contiguous() for n, p in encoder.named_parameters()},
+                      out / BESIDE, {"format": "pt"})
     (out / "README.md").unlink(missing_ok=True)
+    if not (out / "adapter_config.json").exists():
+        return
     config = json.loads((out / "adapter_config.json").read_text())
     for key, value in config.items():
         if isinstance(value, list) and value and isinstance(value[0], str):
@@ -53,6 +129,31 @@ def save_adapter(model, out):
 
 
 def load_adapter(model, folder, trainable):
+    folder = pathlib.Path(folder)
+    if not (folder / "adapter_config.json").exists():
+        notes = json.loads((folder / "graft.json").read_text())
+        values = {k.removeprefix("base_model.model."): v
+                  for k, v in load_file(folder / "adapter_model.safetensors").items()}
+        with torch.no_grad():
+            for key, parameter in model.named_parameters():
+                if key in values:
+                    parameter.copy_(values[key])
+        return Native(model, notes, list(values))
+    options = json.loads((folder / "adapter_config.json").read_text())
+    if trainable and options["peft_type"] in ("PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING"):
+        # PEFT trains a loaded prompt no further, so it is made anew and filled.
+        kept = PeftConfig.from_pretrained(str(folder))
+        kept.inference_mode = False
+        model = get_peft_model(model, kept)
+        encoder, names = encoder_of(model)
+        values = load_file(folder / (BESIDE if names else "adapter_model.safetensors"))
+        with torch.no_grad():
+            if names:
+                for name, parameter in encoder.named_parameters():
+                    parameter.copy_(values[names[name]])
+            else:
+                encoder.embedding.weight.copy_(values["prompt_embeddings"])
+        return model
     return PeftModel.from_pretrained(model, folder, is_trainable=trainable)
 
 
@@ -101,7 +202,7 @@ def schedule_factor(train, steps, k):
 
 def supervised_loss(model, ids, labels):
     """Sum of the losses of an example, and how many there are; the first token is not predicted."""
-    logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, :-1]
+    logits = model(input_ids=torch.tensor([ids])).logits[0, -len(ids):-1]  # without virtual tokens
     target = torch.tensor(labels[1:])
     total = torch.nn.functional.cross_entropy(logits, target, ignore_index=-100, reduction="sum")
     return total, int((target != -100).sum())

@@ -101,6 +101,12 @@ typedef int32_t (*graft_text_fn)(void* user, const char* piece, size_t size);
 GRAFT_API graft_status graft_generate(graft_model*, const char* request_json, graft_text_fn on_text,
                                       void* user, graft_text** out, graft_error* error);
 
+/* Writes a plain model folder: that of `path` with the adapters of options_json (as for
+ * graft_model_open) in its weights. output_dir must not be there, or be empty. The answer is {"path",
+ * "tensors": how many have changed}. GRAFT_E_INVALID for an adapter that is no change of weights. */
+GRAFT_API graft_status graft_merge(graft_engine*, const char* path, const char* options_json,
+                                   const char* output_dir, graft_text** out, graft_error* error);
+
 /* ---- training ---------------------------------------------------------------------------------- */
 
 typedef struct graft_metrics { /* GROWS; the caller sets struct_size */

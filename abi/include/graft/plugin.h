@@ -76,23 +76,45 @@ typedef struct graft_site_info { /* GROWS; the caller sets struct_size, the host
 enum {
   GRAFT_INIT_ZEROS = 0,
   GRAFT_INIT_ONES = 1,
-  GRAFT_INIT_CONSTANT = 2,       /* init_scale */
-  GRAFT_INIT_NORMAL = 3,         /* mean 0, standard deviation init_scale */
-  GRAFT_INIT_UNIFORM = 4,        /* [-init_scale, init_scale) */
-  GRAFT_INIT_KAIMING_UNIFORM = 5 /* torch's kaiming_uniform_(a=sqrt(5)): bound 1/sqrt(dims[1]) */
+  GRAFT_INIT_CONSTANT = 2,        /* init_scale */
+  GRAFT_INIT_NORMAL = 3,          /* mean 0, standard deviation init_scale */
+  GRAFT_INIT_UNIFORM = 4,         /* [-init_scale, init_scale) */
+  GRAFT_INIT_KAIMING_UNIFORM = 5, /* torch's kaiming_uniform_(a=sqrt(5)): bound 1/sqrt(dims[1]) */
+  GRAFT_INIT_TORCH_UNIFORM =
+      6,                   /* [-init_scale, init_scale) in f32 as torch's CPU generator (MT19937)
+                                     with seed init_seed draws it, after init_skip numbers */
+  GRAFT_INIT_BASE = 7,     /* a copy of init_from */
+  GRAFT_INIT_ROW_NORM = 8, /* Euclidean norms of the rows of init_from, or of its columns */
+  GRAFT_INIT_COLUMN_NORM = 9,
+  GRAFT_INIT_BASE_ROWS = 10, /* rows init_rows of init_from; NULL: rows drawn from the seed */
+  /* Factors of the best approximation of init_from with as many singular values as the parameter
+   * has rows (RIGHT) or columns (LEFT): init_scale LEFT RIGHT, singular values shared evenly. */
+  GRAFT_INIT_SVD_LEFT = 11,
+  GRAFT_INIT_SVD_RIGHT = 12,
+  /* The first columns of Q and the first rows of R of init_from = Q R. */
+  GRAFT_INIT_QR_LEFT = 13,
+  GRAFT_INIT_QR_RIGHT = 14
 };
 enum {
-  GRAFT_PARAM_FROZEN = 1, /* gets no gradient and no optimizer state */
-  GRAFT_PARAM_SHARED = 2, /* one per name in the method entry, not one per site */
-  GRAFT_PARAM_NOSAVE = 4  /* not written to the adapter file; made anew from the seed */
+  GRAFT_PARAM_FROZEN = 1,   /* gets no gradient and no optimizer state */
+  GRAFT_PARAM_SHARED = 2,   /* one per name in the method entry, not one per site */
+  GRAFT_PARAM_NOSAVE = 4,   /* not written to the adapter file; made anew from the seed */
+  GRAFT_PARAM_REPLACES = 8, /* used by the model in the place of init_from, as which it begins */
+  GRAFT_PARAM_WIDE = 16,    /* ops see it as it is kept, in f32 (f64 where that is computed in) */
+  GRAFT_PARAM_BESIDE =
+      32 /* kept in graft_parameters.safetensors: PEFT's file has no place for it */
 };
 typedef struct graft_param_desc { /* GROWS */
   uint32_t struct_size, flags;
-  const char* name; /* saved as "base_model.model.<site>.<name>" */
+  const char* name; /* saved as "base_model.model.<site>.<name>", shared as "base_model.<name>" */
   int32_t init;
   uint32_t n_dims;   /* 1 to 4 */
   double init_scale; /* see GRAFT_INIT_* */
   int64_t dims[4];
+  const char* init_from; /* a tensor of the site's module: "weight" or "bias" */
+  int64_t init_seed, init_skip;
+  const int32_t* init_rows; /* dims[0] of them, copied */
+  double lr_scale;          /* its learning rate is so many times that of the step; 0: once */
 } graft_param_desc;
 
 typedef struct graft_site_api { /* GROWS. All [setup] */
@@ -100,11 +122,18 @@ typedef struct graft_site_api { /* GROWS. All [setup] */
   graft_status (*info)(const graft_site*, graft_site_info*, graft_error*);
   /* The entry's options as they hold at this site: an option P that the schema marks with
    * "x-graft-overrides": "Q" is an object {pattern: value} and has replaced Q here (PEFT's
-   * rank_pattern). Lives as long as the attachment. */
+   * rank_pattern). An option marked "x-graft-modules": true is a regular expression for whole names
+   * or a list of ends of names, and reads as whether it fits this site's (PEFT's
+   * feedforward_modules); what a list names must be among the targets. Lives as long as the
+   * attachment. */
   const graft_config* (*config)(const graft_site*);
   /* Declares a parameter; the host initialises, casts, saves and trains it. Master values are f32;
    * ops see it in the compute dtype. NULL on error. Lives as long as the attachment. */
   graft_tensor* (*param)(graft_site*, const graft_param_desc*, graft_error*);
+  /* In attach(): forward() will prepend() n rows to each sequence here. At an EMBEDDING they are
+   * tokens for the rest of the model, at ATTN_KV (then at all layers) keys and values that every
+   * token of the sequence sees; either way the positions of the sequence's own tokens begin at n. */
+  graft_status (*virtual_tokens)(graft_site*, int64_t n, graft_error*);
 } graft_site_api;
 
 /* ---- ops: what methods and optimizers are written in [record] ----------------------------------
@@ -188,6 +217,10 @@ typedef struct graft_hook { /* GROWS */
   graft_tensor* strength;      /* scalar [1] in the compute dtype, varies from run to run */
   graft_status (*next)(graft_ctx*, const struct graft_hook*, graft_tensor* const* in,
                        graft_tensor** out);
+  /* x with the rows of `prefix` before the rows of each sequence, as virtual_tokens() has declared.
+   * While tokens are generated one after the other it is x itself: the prefix is in the cache. */
+  graft_tensor* (*prepend)(graft_ctx*, const struct graft_hook*, graft_tensor* x,
+                           graft_tensor* prefix);
 } graft_hook;
 
 typedef struct graft_method graft_method; /* the plugin's own instance */
@@ -195,13 +228,24 @@ typedef struct graft_method graft_method; /* the plugin's own instance */
 typedef struct graft_method_api {   /* GROWS */
   uint32_t struct_size, site_kinds; /* kinds that it can hook, or-ed */
   const char* name;                 /* the "type" in RUN.json */
-  const char* config_schema;        /* JSON Schema (the subset in docs/hacking.md) of its options */
+  /* JSON Schema (the subset in docs/hacking.md) of its options. "x-graft-targets" beside
+   * "properties" holds the targets where the user gives none. */
+  const char* config_schema;
   /* How it is stored as a PEFT folder; NULL: natively only. JSON text:
    * {"peft_type": "LORA",
    *  "fields": {"rank": "r", ..},          option: its key in adapter_config.json, which is also
    *                                        the option's alias in RUN.json
    *  "constants": {"bias": "none", ..},    written as they are; another value in a file is refused
-   *  "ignored": ["loftq_config", ..]}      keys without a meaning for the numbers
+   *  "ignored": ["loftq_config", ..],      keys without a meaning for the numbers
+   *  "host": ["targets", ..],              which of the host's options the format has a key for:
+   *                                        targets, exclude, layers, modules_to_save; without it all
+   *  "tensors": {"prompt": "prompt_embeddings", ..},  whole keys in the file of parameters by name
+   *  "model": {"token_dim": "hidden", ..}, keys that tell of the model: hidden, layers, heads,
+   *                                        kv_heads, kv_features
+   *  "computed": ["prompt_embeddings"],    tensors that stored() makes
+   *  "beside": {"encoder": "none", ..}}    what options are where a folder lacks the parameters
+   *                                        marked GRAFT_PARAM_BESIDE
+   * Of several methods with one peft_type the one is taken whose constants agree.
    * A field may be {"key": "lora_alpha", "missing": 8, "values": {"kaiming": [true, false], ..}}:
    * missing is the option's value where a file lacks the key (without it: the schema's default);
    * values lists for each value of the option what stands for it in a file, the first being what is
@@ -215,8 +259,17 @@ typedef struct graft_method_api {   /* GROWS */
   graft_status (*plan)(graft_method*, graft_site* const* sites, uint32_t n, graft_error*);
   /* [setup] Declares this site's parameters. GRAFT_SKIP: not here. *state is handed back. */
   graft_status (*attach)(graft_method*, graft_site*, void** state, graft_error*);
-  void (*detach)(graft_method*, void* state);                                         /* [setup] */
-  graft_status (*forward)(graft_method*, void* state, graft_ctx*, const graft_hook*); /* [record] */
+  void (*detach)(graft_method*, void* state); /* [setup] */
+  /* [record] May be NULL: then what is inside runs as it is. */
+  graft_status (*forward)(graft_method*, void* state, graft_ctx*, const graft_hook*);
+  /* [record] The tensors of the model's own op with the method in them: *weight and *bias (NULL if
+   * there is none) come in as hook->weight and hook->bias and go out changed or as they are. Of the
+   * hook only kind, weight, bias and strength are there. NULL: it cannot be merged. */
+  graft_status (*merge)(graft_method*, void* state, graft_ctx*, const graft_hook*,
+                        graft_tensor** weight, graft_tensor** bias);
+  /* [record] A tensor that the storage lists as computed. At the first site. */
+  graft_status (*stored)(graft_method*, void* state, graft_ctx*, const graft_hook*,
+                         const char* name, graft_tensor** out);
 } graft_method_api;
 
 /* ---- optimizer plugin ---------------------------------------------------------------------- */
@@ -305,6 +358,12 @@ typedef struct graft_optimizer_api { /* GROWS */
  *               (heads / kv_heads). score = softcap tanh(scale q k / softcap). No visible key: 0.
  * "attention_bwd/1" in do, q, k, v, o, lse, cu_q, k_begin, k_len; out dq, dk, dv; attrs as forward.
  *               Rows of k that belong to no sequence get 0.
+ *
+ * "skew/1"      in x T [n, b (b - 1) / 2]; out y [n, b, b] = u - transposed u, x being the strict upper
+ *               triangle of u, by rows
+ * "unskew/1"    in y T [n, b, b]; out x [n, b (b - 1) / 2] = y[i][j] - y[j][i] for i < j, by rows
+ * "inverse/1"   in x T [n, b, b]; out y [n, b, b] = (x + shift 1)^-1; attr shift (f); where there is
+ *               none, y is not finite
  *
  * Optional, fused; where absent or unsupported the host decomposes:
  * "swiglu/1"    in gate, up; out y = silu(gate) up

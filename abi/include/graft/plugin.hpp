@@ -10,7 +10,10 @@
 //   void plan(const std::vector<Site>&);         optional: all sites, before any attach()
 //   State attach(const Site&);                   declares parameters; State is any type of yours,
 //                                                std::optional<State> to decline a site
-//   void forward(const State&, const Hook&);     records the computation
+//   void forward(const State&, const Hook&);     records the computation; optional where parameters
+//                                                only replace tensors of the base
+//   Merged merge(const State&, const Hook&);     optional: the op's tensors with the method in them
+//   Value stored(const State&, const Hook&, std::string_view name);   optional: computed tensors
 // and one line at the end of the file, GRAFT_METHOD_PLUGIN(M, ..). An optimizer is much the same:
 // see OptimizerOf. Whatever a member throws reaches the user as an error that names the plugin.
 #ifndef GRAFT_PLUGIN_HPP
@@ -39,14 +42,38 @@ namespace graft::plugin {
 /// How a parameter begins.
 struct Init {
   std::int32_t kind;
-  double scale;
-  static Init zeros() { return {GRAFT_INIT_ZEROS, 0}; }
-  static Init ones() { return {GRAFT_INIT_ONES, 0}; }
+  double scale = 0;
+  const char* from = nullptr;
+  std::int64_t seed = 0, skip = 0;
+  const std::int32_t* rows = nullptr;
+  static Init zeros() { return {GRAFT_INIT_ZEROS}; }
+  static Init ones() { return {GRAFT_INIT_ONES}; }
   static Init constant(double value) { return {GRAFT_INIT_CONSTANT, value}; }
   static Init normal(double deviation) { return {GRAFT_INIT_NORMAL, deviation}; }
   static Init uniform(double bound) { return {GRAFT_INIT_UNIFORM, bound}; }
   /// torch's kaiming_uniform_(a=sqrt(5)), the initial value of nn.Linear
-  static Init kaiming_uniform() { return {GRAFT_INIT_KAIMING_UNIFORM, 0}; }
+  static Init kaiming_uniform() { return {GRAFT_INIT_KAIMING_UNIFORM}; }
+  /// What torch's CPU generator draws after `skip` numbers.
+  static Init torch_uniform(double bound, std::int64_t seed, std::int64_t skip) {
+    return {GRAFT_INIT_TORCH_UNIFORM, bound, nullptr, seed, skip};
+  }
+  /// From a tensor of the site's module: "weight" or "bias".
+  static Init base(const char* tensor) { return {GRAFT_INIT_BASE, 0, tensor}; }
+  static Init row_norm(const char* tensor) { return {GRAFT_INIT_ROW_NORM, 0, tensor}; }
+  static Init column_norm(const char* tensor) { return {GRAFT_INIT_COLUMN_NORM, 0, tensor}; }
+  /// Rows of a tensor; nullptr: drawn from the seed of the run.
+  static Init base_rows(const char* tensor, const std::int32_t* rows) {
+    return {GRAFT_INIT_BASE_ROWS, 0, tensor, 0, 0, rows};
+  }
+  /// A pair whose product times `scale` is the best approximation of the tensor with its rank.
+  static Init svd_left(const char* tensor, double scale) {
+    return {GRAFT_INIT_SVD_LEFT, scale, tensor};
+  }
+  static Init svd_right(const char* tensor, double scale) {
+    return {GRAFT_INIT_SVD_RIGHT, scale, tensor};
+  }
+  static Init qr_left(const char* tensor) { return {GRAFT_INIT_QR_LEFT, 0, tensor}; }
+  static Init qr_right(const char* tensor) { return {GRAFT_INIT_QR_RIGHT, 0, tensor}; }
 };
 
 class Site {
@@ -70,8 +97,9 @@ class Site {
   Config config() const { return Config(site_->api->config(site_)); }
 
   /// Declares a parameter, saved as "base_model.model.<site>.<name>". flags: GRAFT_PARAM_*
+  /// lr_scale: its learning rate is so many times that of the step.
   Param param(const char* name, std::initializer_list<std::int64_t> dims, Init init,
-              std::uint32_t flags = 0) const {
+              std::uint32_t flags = 0, double lr_scale = 1) const {
     graft_param_desc desc{};
     if (dims.size() < 1 || dims.size() > sizeof desc.dims / sizeof *desc.dims) {
       throw Error(GRAFT_E_INTERNAL, std::string("parameter '") + name + "' has " +
@@ -82,6 +110,11 @@ class Site {
     desc.name = name;
     desc.init = init.kind;
     desc.init_scale = init.scale;
+    desc.init_from = init.from;
+    desc.init_seed = init.seed;
+    desc.init_skip = init.skip;
+    desc.init_rows = init.rows;
+    desc.lr_scale = lr_scale;
     for (const std::int64_t extent : dims) desc.dims[desc.n_dims++] = extent;
     graft_error error{};
     graft_tensor* tensor = site_->api->param(site_, &desc, &error);
@@ -89,9 +122,21 @@ class Site {
     return {tensor};
   }
 
+  /// forward() will prepend() n rows to each sequence here.
+  void virtual_tokens(std::int64_t n) const {
+    graft_error error{};
+    const graft_status status = site_->api->virtual_tokens(site_, n, &error);
+    if (status != GRAFT_OK) throw Error(status, error.message);
+  }
+
  private:
   graft_site* site_;
   graft_site_info info_{};
+};
+
+/// The tensors of a model's own op after merging.
+struct Merged {
+  Value weight, bias;
 };
 
 /// One site while a step is recorded. graft_hook tells the inputs and outputs of each kind.
@@ -124,6 +169,10 @@ class Hook {
     graft_tensor* in[] = {k.tensor(), v.tensor()};
     const auto out = run<2>(in);
     return {out[0], out[1]};
+  }
+  /// x with the rows of `prefix` before those of each sequence; see Site::virtual_tokens().
+  Value prepend(Value x, Value prefix) const {
+    return {ctx_, hook_->prepend(ctx_, hook_, x.tensor(), prefix.tensor())};
   }
   void out(Value y) const { hook_->out[0] = y.tensor(); }
   void out_kv(Value k, Value v) const {
@@ -189,6 +238,21 @@ struct HasPlan : std::false_type {};
 template <class M>
 struct HasPlan<M, std::void_t<decltype(&M::plan)>> : std::true_type {};
 
+template <class M, class = void>
+struct HasForward : std::false_type {};
+template <class M>
+struct HasForward<M, std::void_t<decltype(&M::forward)>> : std::true_type {};
+
+template <class M, class = void>
+struct HasMerge : std::false_type {};
+template <class M>
+struct HasMerge<M, std::void_t<decltype(&M::merge)>> : std::true_type {};
+
+template <class M, class = void>
+struct HasStored : std::false_type {};
+template <class M>
+struct HasStored<M, std::void_t<decltype(&M::stored)>> : std::true_type {};
+
 /// The sticky error of a recording gets what a member threw; an earlier error stays.
 template <class F>
 graft_status record(graft_ctx* ctx, F&& f) noexcept {
@@ -242,8 +306,34 @@ class MethodOf {
   static void detach(graft_method*, void* state) { delete static_cast<State*>(state); }
   static graft_status forward(graft_method* m, void* state, graft_ctx* ctx,
                               const graft_hook* hook) {
-    return detail::record(
-        ctx, [&] { self(m)->forward(*static_cast<const State*>(state), Hook(ctx, hook)); });
+    if constexpr (detail::HasForward<M>::value) {
+      return detail::record(
+          ctx, [&] { self(m)->forward(*static_cast<const State*>(state), Hook(ctx, hook)); });
+    } else {
+      return (void)m, (void)state, (void)ctx, (void)hook, GRAFT_OK;
+    }
+  }
+  static graft_status merge(graft_method* m, void* state, graft_ctx* ctx, const graft_hook* hook,
+                            graft_tensor** weight, graft_tensor** bias) {
+    if constexpr (detail::HasMerge<M>::value) {
+      return detail::record(ctx, [&] {
+        const Merged made = self(m)->merge(*static_cast<const State*>(state), Hook(ctx, hook));
+        *weight = made.weight.tensor();
+        *bias = made.bias.tensor();
+      });
+    } else {
+      return (void)m, (void)state, (void)ctx, (void)hook, (void)weight, (void)bias, GRAFT_OK;
+    }
+  }
+  static graft_status stored(graft_method* m, void* state, graft_ctx* ctx, const graft_hook* hook,
+                             const char* name, graft_tensor** out) {
+    if constexpr (detail::HasStored<M>::value) {
+      return detail::record(ctx, [&] {
+        *out = self(m)->stored(*static_cast<const State*>(state), Hook(ctx, hook), name).tensor();
+      });
+    } else {
+      return (void)m, (void)state, (void)ctx, (void)hook, (void)name, (void)out, GRAFT_OK;
+    }
   }
 
  public:
@@ -258,7 +348,9 @@ class MethodOf {
                                           detail::HasPlan<M>::value ? plan : nullptr,
                                           attach,
                                           detach,
-                                          forward};
+                                          detail::HasForward<M>::value ? forward : nullptr,
+                                          detail::HasMerge<M>::value ? merge : nullptr,
+                                          detail::HasStored<M>::value ? stored : nullptr};
     return std::string_view(id) == GRAFT_IFACE_METHOD ? &api : nullptr;
   }
 };

@@ -155,6 +155,10 @@ class Value {
   Value permute(std::initializer_list<std::int32_t> axes) const {
     return make(ops().permute(ctx_, tensor_, axes.begin(), size(axes)));
   }
+  /// [n, b (b - 1) / 2] to skew-symmetric matrices [n, b, b], of which it is the upper triangle.
+  Value skew() const;
+  /// (this + shift 1)^-1 of square matrices [n, b, b].
+  Value inverse(double shift = 0) const;
   /// A matrix transposed.
   Value t() const { return permute({1, 0}); }
   Value slice(std::int32_t axis, std::int64_t from, std::int64_t to) const {
@@ -228,6 +232,13 @@ std::array<Value, N> call(const char* op, std::initializer_list<Value> in,
   std::array<Value, N> out;
   for (std::size_t i = 0; i < N; ++i) out[i] = Value(ctx, made[i]);
   return out;
+}
+
+inline Value Value::skew() const {
+  return call<1>("skew", {*this})[0];
+}
+inline Value Value::inverse(double shift) const {
+  return call<1>("inverse", {*this}, {attr("shift", shift)})[0];
 }
 
 }  // namespace graft::plugin

@@ -35,6 +35,9 @@ constexpr graft_kernel kTable[] = {
     entry<dropout, 3, 3, 1>("dropout/1"),
     entry<attention, 6, 6, 2>("attention/1"),
     entry<attention_bwd, 9, 9, 3>("attention_bwd/1"),
+    entry<skew, 1, 1, 1>("skew/1"),
+    entry<unskew, 1, 1, 1>("unskew/1"),
+    entry<inverse, 1, 1, 1>("inverse/1"),
     // optional
     entry<swiglu, 2, 2, 1>("swiglu/1"),
     entry<swiglu_bwd, 3, 3, 2>("swiglu_bwd/1"),

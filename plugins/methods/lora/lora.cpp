@@ -8,78 +8,43 @@
 // Source: Hu et al. 2021, "LoRA" (arXiv:2106.09685), section 4.1; Kalajdzievski 2023, "A Rank
 // Stabilization Scaling Factor for Fine-Tuning with LoRA" (arXiv:2312.03732). Names of tensors and
 // initial values are PEFT's.
-#include <cmath>
-#include <graft/plugin.hpp>
+#include <graft/plugin_lowrank.hpp>
 
 namespace {
-
-using graft::plugin::Config;
-using graft::plugin::Hook;
-using graft::plugin::Init;
-using graft::plugin::Param;
-using graft::plugin::Site;
-using graft::plugin::Value;
+using namespace graft::plugin;
 
 struct Lora {
   static constexpr const char* name = "lora";
   static constexpr std::uint32_t kinds = GRAFT_SITE_LINEAR | GRAFT_SITE_EMBEDDING;
-  static constexpr const char* schema = R"({
-    "type": "object", "additionalProperties": false, "properties": {
-      "rank": {"type": "integer", "minimum": 1, "default": 8,
-        "description": "Rows of A, columns of B: the size of the update"},
-      "alpha": {"type": "number", "default": 16,
-        "description": "The update is scaled by alpha / rank"},
-      "dropout": {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0,
-        "description": "Dropout on the input of A, in training"},
-      "rslora": {"type": "boolean", "default": false,
-        "description": "Scale by alpha / sqrt(rank) instead"},
-      "rank_pattern": {"type": "object", "default": {}, "x-graft-overrides": "rank",
-        "additionalProperties": {"type": "integer", "minimum": 1},
-        "description": "Other ranks: module name (suffix or regular expression) to rank"},
-      "alpha_pattern": {"type": "object", "default": {}, "x-graft-overrides": "alpha",
-        "additionalProperties": {"type": "number"},
-        "description": "Other alphas: module name (suffix or regular expression) to alpha"},
-      "init": {"type": "string", "enum": ["kaiming", "gaussian"], "default": "kaiming",
+  static constexpr const char* schema =
+      R"({"type": "object", "additionalProperties": false, "properties": {)" GRAFT_LORA_OPTIONS
+      R"(, "init": {"type": "string", "enum": ["kaiming", "gaussian"], "default": "kaiming",
         "description": "A of linear layers: uniform within 1 / sqrt(in_features), or normal / rank"}
-    }})";
-  static constexpr const char* storage = R"({
-    "peft_type": "LORA",
-    "fields": {
-      "rank": "r",
-      "alpha": {"key": "lora_alpha", "missing": 8},
-      "dropout": "lora_dropout",
-      "rslora": "use_rslora",
-      "rank_pattern": "rank_pattern",
-      "alpha_pattern": "alpha_pattern",
-      "init": {"key": "init_lora_weights",
-               "values": {"kaiming": [true, false, "orthogonal", "eva"], "gaussian": ["gaussian"]}}
-    },
-    "constants": {"bias": "none", "fan_in_fan_out": false, "use_dora": false, "lora_bias": false,
-                  "use_qalora": false, "layer_replication": null},
-    "ignored": ["revision", "auto_mapping", "peft_version", "runtime_config", "megatron_core",
-                "loftq_config", "eva_config", "corda_config", "lora_ga_config",
-                "qalora_group_size"]
-  })";
+      }})";
+  static constexpr const char* storage = R"({"peft_type": "LORA", "fields": {)" GRAFT_LORA_FIELDS
+                                         R"(, "init": {"key": "init_lora_weights",
+                    "values": {"kaiming": [true, false, "orthogonal", "eva"],
+                               "gaussian": ["gaussian"]}}},
+      "constants": {"bias": "none", "fan_in_fan_out": false, "use_dora": false, "lora_bias": false,
+                    "use_qalora": false, "layer_replication": null},
+      "ignored": [)" GRAFT_LORA_IGNORED "]}";
 
   struct State {
     Param a, b;
     double scale;
   };
 
-  explicit Lora(Config c)
-      : dropout(c.f64("/dropout")),
-        rslora(c.flag("/rslora")),
-        gaussian(c.str("/init") == "gaussian") {}
+  explicit Lora(Config c) : dropout(c.f64("/dropout")), gaussian(c.str("/init") == "gaussian") {}
 
   State attach(const Site& site) const {
     const std::int64_t rank = site.config().i64("/rank");
-    const double r = static_cast<double>(rank);
-    const double scale = site.config().f64("/alpha") / (rslora ? std::sqrt(r) : r);
+    const double scale = lora_scale(site.config());
     if (site.kind() == GRAFT_SITE_EMBEDDING) {
       return {site.param("lora_embedding_A", {rank, site.in_features()}, Init::zeros()),
               site.param("lora_embedding_B", {site.out_features(), rank}, Init::normal(1)), scale};
     }
-    const Init a = gaussian ? Init::normal(1 / r) : Init::kaiming_uniform();
+    const Init a =
+        gaussian ? Init::normal(1.0 / static_cast<double>(rank)) : Init::kaiming_uniform();
     return {site.param("lora_A.weight", {rank, site.in_features()}, a),
             site.param("lora_B.weight", {site.out_features(), rank}, Init::zeros()), scale};
   }
@@ -92,8 +57,13 @@ struct Lora {
     h.out(h.next() + (u * (h.strength() * s.scale)).mmT(b));  // scaled where it is thin
   }
 
+  Merged merge(const State& s, const Hook& h) const {
+    const Value ba = h(s.b).mm(h(s.a)) * s.scale;
+    return {h.weight() + (h.kind() == GRAFT_SITE_EMBEDDING ? ba.t() : ba) * h.strength(), h.bias()};
+  }
+
   double dropout;
-  bool rslora, gaussian;
+  bool gaussian;
 };
 
 }  // namespace

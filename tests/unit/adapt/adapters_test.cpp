@@ -201,7 +201,7 @@ class AdapterFolder : public testing::Test {
   std::vector<StoredTensor> tensors(const AdapterSet& s) const {
     std::vector<StoredTensor> all;
     for (const Parameter& p : s.parameters()) {
-      StoredTensor t{p.name, p.dims, {}};
+      StoredTensor t{p.name, p.dims, {}, p.key};
       for (std::int64_t k = 0; k < p.count(); ++k) {
         t.values.push_back(0.01f * static_cast<float>(k) - static_cast<float>(all.size()));
       }

@@ -17,18 +17,26 @@ inline Registry& built_plugins() {
 }
 
 /// `host`: targets and the like. `options`: the plugin's.
-inline MethodEntry lora_entry(const Json& host, const Json& options = Json::object()) {
+inline MethodEntry entry_of(const std::string& method, const Json& host,
+                            const Json& options = Json::object()) {
   MethodEntry entry;
-  entry.name = "lora";
-  entry.api = built_plugins().method("lora");
-  entry.options = validate(options, parse_json(entry.api.config_schema, "lora"), "lora");
+  entry.name = method;
+  entry.api = built_plugins().method(method);
+  const Json schema = parse_json(entry.api.config_schema, method);
+  entry.options = validate(options, schema, method);
   entry.host = host;
+  if (!host.contains("targets") && schema.contains("x-graft-targets")) {
+    entry.host["targets"] = schema["x-graft-targets"];
+  }
   return entry;
+}
+inline MethodEntry lora_entry(const Json& host, const Json& options = Json::object()) {
+  return entry_of("lora", host, options);
 }
 
 inline std::vector<BaseTensor> tensors_of(const std::vector<TensorNeed>& needs) {
   std::vector<BaseTensor> tensors;
-  for (const TensorNeed& need : needs) tensors.push_back({need.name, need.shape});
+  for (const TensorNeed& need : needs) tensors.push_back({need.name, need.shape, ""});
   return tensors;
 }
 

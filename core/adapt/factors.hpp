@@ -1,0 +1,27 @@
+// Factors of a base weight, from which low-rank parameters may begin.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+namespace graft::core {
+
+/// Row-major. One of rows and cols may be 0: it follows from the other.
+struct Matrix {
+  std::int64_t rows = 0, cols = 0;
+  std::vector<float> values;
+};
+
+/// left [rows, rank], right [rank, cols].
+struct Factors {
+  std::vector<float> left, right;
+};
+
+/// scale left right is the best approximation of w with that rank: w = U S V^T, left = U sqrt(S /
+/// scale), right = sqrt(S / scale) V^T. Signs as they come: only the product is determined.
+Factors svd_factors(const Matrix& w, std::int64_t rank, double scale);
+
+/// w = Q R: the first columns of Q and the first rows of R, signs as LAPACK's Householder method
+/// gives them.
+Factors qr_factors(const Matrix& w, std::int64_t rank);
+
+}  // namespace graft::core

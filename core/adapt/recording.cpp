@@ -1,0 +1,223 @@
+// The attached methods within one recording: hooks around the model's own ops.
+#include <algorithm>
+#include <map>
+
+#include "core/adapt/attach_state.hpp"
+#include "core/adapt/virtual_tokens.hpp"
+#include "core/base/error.hpp"
+#include "core/plugin/call.hpp"
+#include "core/tensor/dtype.hpp"
+
+namespace graft::core {
+
+struct AdapterRecording::State {
+  AdapterSet::State* set = nullptr;
+  Recorder* recorder = nullptr;
+  std::uint32_t dtype = 0;
+  bool train = false, follows = false;
+  std::vector<bool> active;
+  std::unique_ptr<OpsContext> ctx;
+
+  ValueId leaf(std::size_t i) {
+    const Parameter& p = set->parameters.at(i);
+    Shape shape;
+    for (const std::int64_t d : p.dims) shape.push_back(d);
+    const std::uint32_t wide = dtype == GRAFT_F64 ? dtype : std::uint32_t{GRAFT_F32};
+    return recorder->leaf(Role::kParameter, static_cast<std::int32_t>(i), p.wide() ? wide : dtype,
+                          shape, p.name, train && p.trained());
+  }
+};
+
+namespace {
+
+/// One level of the middleware at a site: what a plugin sees as a graft_hook.
+struct CHook {
+  graft_hook base;  // first: the plugin's pointer is this one
+  AdapterRecording::State* recording = nullptr;
+  const SiteCall* call = nullptr;
+  const std::vector<std::size_t>* attachments = nullptr;  // active ones, innermost first
+  std::size_t level = 0;                                  // of this hook
+  std::int64_t virtual_rows = 0;
+  bool next_called = false;
+};
+
+std::size_t outputs_of(std::int32_t kind) {
+  return kind == GRAFT_SITE_ATTN_KV ? 2 : 1;
+}
+
+std::vector<ValueId> run_level(AdapterRecording::State& rec, const SiteCall& call,
+                               const std::vector<std::size_t>& attachments, std::size_t level,
+                               const std::vector<ValueId>& in);
+
+graft_status hook_next(graft_ctx* c, const graft_hook* hook, graft_tensor* const* in,
+                       graft_tensor** out) {
+  CHook& h = *const_cast<CHook*>(reinterpret_cast<const CHook*>(hook));
+  OpsContext& ctx = *h.recording->ctx;
+  if (ctx.status() < 0) return ctx.status();
+  try {
+    if (c != ctx.c_ctx()) throw Error(GRAFT_E_INVALID, "next() was given another recording's ctx.");
+    if (h.next_called) throw Error(GRAFT_E_STATE, "next() was called twice.");
+    h.next_called = true;
+    std::vector<ValueId> values;
+    for (std::uint32_t i = 0; i < h.base.n_in; ++i) {
+      values.push_back(ctx.value(in[i]));
+      if (values.back() == kNone) throw Error(GRAFT_E_INVALID, "next() was given NULL.");
+    }
+    const auto made = run_level(*h.recording, *h.call, *h.attachments, h.level, values);
+    for (std::size_t i = 0; i < made.size(); ++i) out[i] = ctx.handle(made[i]);
+  } catch (const Error& e) {
+    ctx.fail(e.status(), e.what());
+  } catch (const std::exception& e) {
+    ctx.fail(GRAFT_E_INTERNAL, e.what());
+  }
+  return ctx.status();
+}
+
+/// [0 or 1 by id] as a column, for rows of `rank` axes.
+ValueId choice(Recorder& r, ValueId ids, std::uint32_t dtype, double first, double second,
+               std::size_t rank) {
+  const ValueId table = r.concat({r.fill(dtype, {1, 1}, first), r.fill(dtype, {1, 1}, second)}, 0);
+  Shape column = {r.shape(ids)[0]};
+  column.resize(rank, 1);
+  return r.reshape(r.one("gather", {table, ids}), column);
+}
+
+/// x [rows + before sequences, ..] and n rows more per sequence: each row is picked from x or from
+/// the prefix, and the other pick counts for nothing. The host fills the inputs (prepend_inputs).
+ValueId prepend(Recorder& r, ValueId x, ValueId prefix) {
+  const Shape shape = r.shape(x);
+  const std::int64_t n = r.shape(prefix).at(0).constant;
+  const Extent rows = shape.at(0) + Extent(Symbol::kSequences) * n;
+  const std::int64_t before = shape[0].coefficient[static_cast<std::size_t>(Symbol::kSequences)];
+  const auto input = [&](const char* what) {
+    return r.input(prepend_input(before, n, what), GRAFT_I32, {rows});
+  };
+  const ValueId own = input("own");
+  const auto part = [&](ValueId table, const char* what, bool is_own) {
+    const ValueId weight = choice(r, own, r.dtype(x), is_own ? 0 : 1, is_own ? 1 : 0, shape.size());
+    return r.mul(r.one("gather", {table, input(what)}), weight);
+  };
+  return r.add(part(x, "row", true), part(prefix, "head", false));
+}
+
+graft_tensor* hook_prepend(graft_ctx* c, const graft_hook* hook, graft_tensor* x,
+                           graft_tensor* prefix) {
+  CHook& h = *const_cast<CHook*>(reinterpret_cast<const CHook*>(hook));
+  OpsContext& ctx = *h.recording->ctx;
+  if (ctx.status() < 0) return nullptr;
+  try {
+    const std::int64_t declared = h.virtual_rows;
+    const ValueId rows = ctx.value(x), head = ctx.value(prefix);
+    if (c != ctx.c_ctx() || rows == kNone || head == kNone) {
+      throw Error(GRAFT_E_INVALID, "prepend() was given NULL, or another recording's ctx.");
+    }
+    const Shape shape = ctx.recorder().shape(head);
+    if (declared == 0 || !(shape.at(0) == Extent(declared))) {
+      throw Error(GRAFT_E_INVALID, cat("prepend() was given a prefix ", to_string(shape),
+                                       ", but virtual_tokens() has declared ", declared, " rows."));
+    }
+    return ctx.handle(h.recording->follows ? rows : prepend(ctx.recorder(), rows, head));
+  } catch (const Error& e) {
+    ctx.fail(e.status(), e.what());
+  } catch (const std::exception& e) {
+    ctx.fail(GRAFT_E_INTERNAL, e.what());
+  }
+  return nullptr;
+}
+
+/// Runs the first `level` attachments around the model's own op.
+std::vector<ValueId> run_level(AdapterRecording::State& rec, const SiteCall& call,
+                               const std::vector<std::size_t>& attachments, std::size_t level,
+                               const std::vector<ValueId>& in) {
+  if (level == 0) return call.inner(in);
+  AdapterSet::State& set = *rec.set;
+  const Attachment& a = set.attachments[attachments[level - 1]];
+  const MethodEntry& entry = set.entries[a.entry];
+  OpsContext& ctx = *rec.ctx;
+  std::vector<graft_tensor*> inputs, outputs(outputs_of(call.site.kind), nullptr);
+  for (const ValueId id : in) inputs.push_back(ctx.handle(id));
+  CHook h{};
+  h.base.struct_size = sizeof h.base;
+  h.base.kind = call.site.kind;
+  h.base.in = inputs.data();
+  h.base.out = outputs.data();
+  h.base.n_in = static_cast<std::uint32_t>(inputs.size());
+  h.base.n_out = static_cast<std::uint32_t>(outputs.size());
+  h.base.weight = call.weight == kNone ? nullptr : ctx.handle(call.weight);
+  h.base.bias = call.bias == kNone ? nullptr : ctx.handle(call.bias);
+  h.base.strength = ctx.handle(rec.recorder->scalar(cat("strength.", a.entry), rec.dtype));
+  h.base.next = hook_next;
+  h.base.prepend = hook_prepend;
+  h.virtual_rows = a.site->virtual_rows;
+  h.recording = &rec;
+  h.call = &call;
+  h.attachments = &attachments;
+  h.level = level - 1;
+  const std::string who = cat(set.who(a.entry), " at '", call.site.name, "'");
+  call_plugin(who, [&](graft_error*) {
+    const graft_status status =
+        entry.api.forward(set.methods[a.entry], a.state, ctx.c_ctx(), &h.base);
+    if (status < 0 && ctx.status() == GRAFT_OK) ctx.fail(status, "forward failed");
+    return graft_status{GRAFT_OK};
+  });
+  ctx.rethrow(who);
+  std::vector<ValueId> made;
+  for (graft_tensor* t : outputs) {
+    made.push_back(ctx.value(t));
+    if (made.back() == kNone)
+      throw Error(GRAFT_E_INVALID, cat(who, ": forward left an output NULL."));
+  }
+  rec.recorder->at(call.site.name, call.site.layer);
+  return made;
+}
+
+}  // namespace
+
+AdapterRecording::AdapterRecording(AdapterSet& set, Recorder& recorder, std::uint32_t dtype,
+                                   bool train, std::vector<bool> entries)
+    : state_(std::make_unique<State>()) {
+  state_->set = &set.state();
+  state_->recorder = &recorder;
+  state_->dtype = dtype;
+  state_->train = train;
+  state_->active = std::move(entries);
+  state_->ctx = std::make_unique<OpsContext>(recorder, [s = state_.get()](std::int32_t i) {
+    return s->leaf(static_cast<std::size_t>(i));
+  });
+}
+
+AdapterRecording::~AdapterRecording() = default;
+
+void AdapterRecording::follows(bool on) {
+  state_->follows = on;
+}
+
+SiteRunner AdapterRecording::runner() {
+  std::map<std::string, std::size_t> index;
+  for (std::size_t i = 0; i < state_->set->sites.size(); ++i) {
+    index[state_->set->sites[i].name] = i;
+  }
+  return [s = state_.get(), index = std::move(index)](Recorder&, const SiteCall& call) {
+    const auto found = index.find(call.site.name);
+    std::vector<std::size_t> active;
+    if (found != index.end()) {
+      for (const std::size_t a : s->set->at_site[found->second]) {
+        const std::size_t entry = s->set->attachments[a].entry;
+        if (s->active.at(entry) && s->set->entries[entry].api.forward) active.push_back(a);
+      }
+    }
+    return run_level(*s, call, active, active.size(), call.in);
+  };
+}
+
+WeightLookup AdapterRecording::lookup(WeightLookup base) {
+  return [s = state_.get(), base = std::move(base)](Recorder& r, const std::string& name) {
+    for (std::size_t e = s->set->entries.size(); e-- > 0;) {
+      const auto found = s->set->base_tensors.find({e, name});
+      if (found != s->set->base_tensors.end() && s->active.at(e)) return s->leaf(found->second);
+    }
+    return base(r, name);
+  };
+}
+
+}  // namespace graft::core

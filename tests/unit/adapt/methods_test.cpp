@@ -1,0 +1,122 @@
+// Every method through a whole decoder: gradients against central differences in f64, what a fresh one
+// changes, and what wrong options are told.
+#include "tests/unit/adapt/decoder_step.hpp"
+#include "tests/unit/base/expect_error.hpp"
+
+namespace graft::core {
+namespace {
+
+using test::entry_of;
+using test::expect_right_gradients;
+using test::Step;
+using test::TinyModel;
+
+struct Case {
+  const char* name;
+  std::vector<std::pair<const char*, std::pair<Json, Json>>> entries;  // method, host, options
+  const char* part = "";  // names of the parameters to look at hold this
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << c.name;
+}
+
+const Json kSome = {{"targets", {"q_proj", "v_proj", "o_proj", "down_proj"}}};
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all = {
+      {"dora",
+       {{"dora",
+         {{{"targets", {"q_proj", "o_proj", "embed_tokens", "lm_head"}}},
+          {{"rank", 2}, {"alpha", 3}}}}},
+       "magnitude"},  // of A and B a part is left out by definition; tests/golden has them
+      {"vera", {{"vera", {kSome, {{"rank", 3}, {"d_initial", 0.3}}}}}},
+      {"ia3", {{"ia3", {kSome, {{"feedforward", {"down_proj"}}}}}}},
+      {"ln_tuning", {{"ln_tuning", {Json::object(), Json::object()}}}},
+      {"bitfit", {{"bitfit", {Json::object(), Json::object()}}}},
+      {"full", {{"full", {Json::object(), Json::object()}}}},
+      {"loha", {{"loha", {kSome, {{"rank", 2}, {"alpha", 3}}}}}},
+      {"lokr", {{"lokr", {kSome, {{"rank", 2}, {"alpha", 3}}}}}},
+      {"lokr_both",
+       {{"lokr",
+         {{{"targets", {"q_proj", "o_proj"}}},
+          {{"rank", 1}, {"decompose_both", true}, {"decompose_factor", 4}}}}}},
+      {"oft", {{"oft", {kSome, {{"block_size", 2}}}}}},
+      {"oft_exact",
+       {{"oft", {{{"targets", {"q_proj", "up_proj"}}}, {{"block_size", 4}, {"neumann", false}}}}}},
+      {"oft_shared",
+       {{"oft",
+         {{{"targets", {"q_proj"}}},
+          {{"block_size", 0}, {"blocks", 2}, {"share", true}, {"terms", 2}}}}}},
+      {"prompt", {{"prompt", {Json::object(), {{"tokens", 3}}}}}},
+      {"prefix", {{"prefix", {Json::object(), {{"tokens", 3}}}}}},
+      {"prefix_projection",
+       {{"prefix", {Json::object(), {{"tokens", 2}, {"projection", true}, {"hidden", 5}}}}}},
+      {"p_tuning", {{"p_tuning", {Json::object(), {{"tokens", 3}, {"hidden", 5}}}}}},
+      {"p_tuning_lstm",
+       {{"p_tuning", {Json::object(), {{"tokens", 3}, {"hidden", 4}, {"encoder", "lstm"}}}}}},
+      {"stacked",
+       {{"lora", {kSome, {{"rank", 2}, {"alpha", 3}, {"dropout", 0.2}}}},
+        {"ia3", {{{"targets", {"k_proj", "down_proj"}}}, {{"feedforward", {"down_proj"}}}}},
+        {"prompt", {Json::object(), {{"tokens", 2}}}},
+        {"prefix", {Json::object(), {{"tokens", 2}}}}}}};
+  return all;
+}
+
+std::vector<MethodEntry> entries_of(const Case& c) {
+  std::vector<MethodEntry> entries;
+  for (const auto& [method, options] : c.entries) {
+    entries.push_back(entry_of(method, options.first, options.second));
+  }
+  return entries;
+}
+
+class Methods : public testing::TestWithParam<Case> {};
+
+TEST_P(Methods, GradientsMatchCentralDifferences) {
+  const TinyModel tiny;
+  Step step(tiny, entries_of(GetParam()));
+  expect_right_gradients(step, GetParam().part);
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, Methods, testing::ValuesIn(cases()),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST(FullFineTuning, KeepsATiedHeadTied) {
+  const TinyModel tiny(test::tiny_config(1, {{"tie_word_embeddings", true}}));
+  Step step(tiny, {entry_of("full", Json::object())});
+  int tables = 0;
+  for (const Parameter& p : step.parameters()) tables += p.dims == std::vector<std::int64_t>{13, 8};
+  EXPECT_EQ(tables, 1);
+  expect_right_gradients(step);
+}
+
+// ---- what wrong options are told -----------------------------------------------------------------
+
+void attach(const char* method, const Json& host, const Json& options) {
+  const DecoderConfig config =
+      config_from_hf(test::tiny_config(2, {{"attention_bias", false}}), Json::object(), "tiny");
+  AdapterSet(decoder_sites(config), {entry_of(method, host, options)},
+             test::tensors_of(decoder_tensors(config)), Log{});
+}
+
+TEST(WrongOptions, AreRefusedWithWhatWouldBeRight) {
+  EXPECT_ERROR(attach("lora", kSome, {{"rank", 0}}), "/rank is 0, but must be at least 1");
+  EXPECT_ERROR(attach("vera", {{"targets", {"input_layernorm"}}}, {}), "matches no module");
+  EXPECT_ERROR(attach("ia3", {{"targets", {"k_proj"}}}, {{"feedforward", {"down_proj"}}}),
+               "feedforward names \"down_proj\", which is not among the targets");
+  EXPECT_ERROR(
+      attach("oft", {{"targets", {"q_proj"}}}, {{"block_size", 3}}),
+      "block_size 3 does not divide the 8 inputs of 'model.layers.0.self_attn.q_proj'; 2 and 4 do");
+  EXPECT_ERROR(attach("oft", {{"targets", {"q_proj"}}}, {{"block_size", 2}, {"blocks", 4}}),
+               "give one of them");
+  EXPECT_ERROR(attach("bitfit", {}, {}), "none of the 24 targeted modules has a bias");
+  EXPECT_ERROR(attach("prefix", {{"targets", ".*layers.0.*"}}, {{"tokens", 2}}),
+               "all layers need as many");
+  EXPECT_ERROR(attach("prompt", {}, {{"init", "text"}}), "init_text is empty");
+  EXPECT_ERROR(attach("prompt", {}, {{"tokens", 0}}), "/tokens is 0, but must be at least 1");
+  EXPECT_ERROR(attach("ln_tuning", {{"targets", {"q_proj"}}}, {}), "matches no module");
+}
+
+}  // namespace
+}  // namespace graft::core
