@@ -56,8 +56,24 @@ void check_base(const AdapterSet::State& set, const Parameter& p, const std::str
   if (!base) throw Error(GRAFT_E_INVALID, cat(where, ": the model has no tensor '", p.base, "'."));
   const auto& shape = base->shape;
   bool fits = p.dims == shape;
-  if (p.init == GRAFT_INIT_ROW_NORM) fits = shape.size() == 2 && p.count() == shape[0];
-  if (p.init == GRAFT_INIT_COLUMN_NORM) fits = shape.size() == 2 && p.count() == shape[1];
+  if (p.init != GRAFT_INIT_BASE) {
+    const bool matrices = shape.size() == 2 && p.dims.size() == 2;
+    switch (p.init) {
+      case GRAFT_INIT_ROW_NORM:
+        fits = shape.size() == 2 && p.count() == shape[0];
+        break;
+      case GRAFT_INIT_COLUMN_NORM:
+        fits = shape.size() == 2 && p.count() == shape[1];
+        break;
+      case GRAFT_INIT_SVD_LEFT:
+      case GRAFT_INIT_QR_LEFT:
+        fits = matrices && p.dims[0] == shape[0];
+        break;
+      default:  // right factors, rows
+        fits = matrices && p.dims[1] == shape[1];
+    }
+    for (const std::int32_t row : p.init_rows) fits = fits && row >= 0 && row < shape[0];
+  }
   if (!fits) {
     throw Error(GRAFT_E_INVALID, cat(where, ": parameter '", p.name, "' has another shape than '",
                                      p.base, "', from which it begins."));

@@ -202,8 +202,7 @@ SiteRunner AdapterRecording::runner() {
     std::vector<std::size_t> active;
     if (found != index.end()) {
       for (const std::size_t a : s->set->at_site[found->second]) {
-        const std::size_t entry = s->set->attachments[a].entry;
-        if (s->active.at(entry) && s->set->entries[entry].api.forward) active.push_back(a);
+        if (s->active.at(s->set->attachments[a].entry)) active.push_back(a);
       }
     }
     return run_level(*s, call, active, active.size(), call.in);

@@ -121,7 +121,6 @@ bool merges_at(AdapterSet& set, std::size_t site) {
   for (const std::size_t i : s.at_site.at(site)) {
     const Attachment& a = s.attachments[i];
     const graft_method_api& api = s.entries[a.entry].api;
-    if (!api.forward) continue;  // it only replaces tensors
     if (!api.merge) {
       throw Error(GRAFT_E_INVALID,
                   cat(s.who(a.entry), " at '", s.sites[site].name, "' cannot be merged: what '",

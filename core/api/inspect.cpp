@@ -21,9 +21,9 @@ bool is_adapter(const fs::path& path) {
 
 Json inspect_adapter(const fs::path& path, Registry& registry) {
   Json json = {{"kind", "adapter"}, {"path", path.string()}};
-  const fs::path file = path / "adapter_config.json";
+  const fs::path settings = path / "adapter_config.json";
   const Json config =
-      fs::exists(file) ? parse_json(read_file(file), file.string()) : Json::object();
+      fs::exists(settings) ? parse_json(read_file(settings), settings.string()) : Json::object();
   if (!config.is_object()) {
     throw Error(GRAFT_E_INVALID, cat("'", path.string(), "': adapter_config.json is no object."));
   }

@@ -130,7 +130,8 @@ std::optional<graft_method_api> method_table(const PluginFile& file) {
             {{"create", api->create},
              {"destroy", api->destroy},
              {"attach", api->attach},
-             {"detach", api->detach}});
+             {"detach", api->detach},
+             {"forward", api->forward}});
   }
   return api;
 }

@@ -280,9 +280,22 @@ def rounded():
     case("rope/1", [x, positions, inv_freq], [y], scale=1.0, inverse=0)
 
 
+def small():
+    b, upper = 4, rand(3, 6)
+    rows, columns = torch.triu_indices(b, b, 1)
+    square = torch.zeros(3, b, b)
+    square[:, rows, columns] = upper
+    skewed = square - square.mT
+    case("skew/1", [upper], [skewed])
+    y = rand(3, b, b)
+    case("unskew/1", [y], [(y - y.mT)[:, rows, columns]])
+    x = rand(3, b, b)
+    case("inverse/1", [x], [torch.linalg.inv(x.double() + 0.7 * torch.eye(b)).float()], shift=0.7)
+
+
 if __name__ == "__main__":
     for part in (elementwise, products, norms, rotations, rows, losses, dropout, attentions, fused,
-                 rounded):
+                 rounded, small):
         part()
     path = pathlib.Path(__file__).resolve().parent / "data" / "kernels.json"
     path.write_text("[\n" + ",\n".join(json.dumps(one) for one in CASES) + "\n]\n")

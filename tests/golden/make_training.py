@@ -89,6 +89,12 @@ METHODS = {
         about="P-tuning with a two-layer LSTM", model="llama-gqa-tied", examples=8,
         adapter=dict(peft_type="P_TUNING", num_virtual_tokens=4, encoder_hidden_size=6, encoder_num_layers=2,
                      encoder_reparameterization_type="LSTM")),
+    "pissa": dict(
+        about="LoRA that began as singular vectors: the base is less what it began as", model="llama-gqa-tied", examples=8,
+        adapter=dict(r=3, lora_alpha=5, init_lora_weights="pissa", target_modules=["q_proj", "up_proj", "down_proj"])),
+    "olora": dict(
+        about="LoRA that began as Q and R", model="llama-biases-v4", examples=8,
+        adapter=dict(r=4, lora_alpha=6, init_lora_weights="olora", target_modules=["k_proj", "up_proj", "down_proj"])),
     "bitfit": dict(
         about="every bias of the model, no PEFT format", model="llama-biases-v4", examples=8, adapter="bitfit"),
     "full": dict(

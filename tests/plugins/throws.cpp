@@ -33,7 +33,9 @@ const graft_method_api table = {sizeof(graft_method_api),
                                 nullptr,
                                 attach,
                                 detach,
-                                forward};
+                                forward,
+                                nullptr,
+                                nullptr};
 
 const void* get_interface(const char* id) {
   return std::strcmp(id, GRAFT_IFACE_METHOD) ? nullptr : &table;

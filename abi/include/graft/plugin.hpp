@@ -306,12 +306,15 @@ class MethodOf {
   static void detach(graft_method*, void* state) { delete static_cast<State*>(state); }
   static graft_status forward(graft_method* m, void* state, graft_ctx* ctx,
                               const graft_hook* hook) {
-    if constexpr (detail::HasForward<M>::value) {
-      return detail::record(
-          ctx, [&] { self(m)->forward(*static_cast<const State*>(state), Hook(ctx, hook)); });
-    } else {
-      return (void)m, (void)state, (void)ctx, (void)hook, GRAFT_OK;
-    }
+    return detail::record(ctx, [&] {
+      const Hook h(ctx, hook);
+      if constexpr (detail::HasForward<M>::value) {
+        self(m)->forward(*static_cast<const State*>(state), h);
+      } else {
+        (void)m, (void)state;
+        h.out(h.next());
+      }
+    });
   }
   static graft_status merge(graft_method* m, void* state, graft_ctx* ctx, const graft_hook* hook,
                             graft_tensor** weight, graft_tensor** bias) {
@@ -337,6 +340,9 @@ class MethodOf {
   }
 
  public:
+  /// Without forward() only tensors of the base are replaced, which the host merges itself.
+  static constexpr bool kMerges = detail::HasMerge<M>::value || !detail::HasForward<M>::value;
+
   static const void* get_interface(const char* id) {
     static constexpr graft_method_api api{sizeof(graft_method_api),
                                           M::kinds,
@@ -348,8 +354,8 @@ class MethodOf {
                                           detail::HasPlan<M>::value ? plan : nullptr,
                                           attach,
                                           detach,
-                                          detail::HasForward<M>::value ? forward : nullptr,
-                                          detail::HasMerge<M>::value ? merge : nullptr,
+                                          forward,
+                                          kMerges ? merge : nullptr,
                                           detail::HasStored<M>::value ? stored : nullptr};
     return std::string_view(id) == GRAFT_IFACE_METHOD ? &api : nullptr;
   }

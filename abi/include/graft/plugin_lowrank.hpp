@@ -7,36 +7,37 @@
 #include "plugin.hpp"
 
 /// Properties of a schema: rank, alpha and their patterns.
-#define GRAFT_RANK_OPTIONS \
-  R"("rank": {"type": "integer", "minimum": 1, "default": 8,
-       "description": "Rows of A, columns of B: the size of the update"},
-     "alpha": {"type": "number", "default": 16,
-       "description": "The update is scaled by alpha / rank"},
-     "rank_pattern": {"type": "object", "default": {}, "x-graft-overrides": "rank",
-       "additionalProperties": {"type": "integer", "minimum": 1},
-       "description": "Other ranks: module name (suffix or regular expression) to rank"},
-     "alpha_pattern": {"type": "object", "default": {}, "x-graft-overrides": "alpha",
-       "additionalProperties": {"type": "number"},
-       "description": "Other alphas: module name (suffix or regular expression) to alpha"})"
+#define GRAFT_RANK_OPTIONS                                                                 \
+  R"("rank": {"type": "integer", "minimum": 1, "default": 8, )"                            \
+  R"("description": "Rows of A, columns of B: the size of the update"}, )"                 \
+  R"("alpha": {"type": "number", "default": 16, )"                                         \
+  R"("description": "The update is scaled by alpha / rank"}, )"                            \
+  R"("rank_pattern": {"type": "object", "default": {}, "x-graft-overrides": "rank", )"     \
+  R"("additionalProperties": {"type": "integer", "minimum": 1}, )"                         \
+  R"("description": "Other ranks: module name (suffix or regular expression) to rank"}, )" \
+  R"("alpha_pattern": {"type": "object", "default": {}, "x-graft-overrides": "alpha", )"   \
+  R"("additionalProperties": {"type": "number"}, )"                                        \
+  R"("description": "Other alphas: module name (suffix or regular expression) to alpha"})"
 /// Further properties of LoRA and its relatives.
-#define GRAFT_LORA_OPTIONS \
-  GRAFT_RANK_OPTIONS       \
-  R"(, "dropout": {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0,
-       "description": "Dropout on the input of A, in training"},
-     "rslora": {"type": "boolean", "default": false,
-       "description": "Scale by alpha / sqrt(rank) instead"})"
+#define GRAFT_LORA_OPTIONS                                                                 \
+  GRAFT_RANK_OPTIONS                                                                       \
+  R"(, "dropout": {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0, )" \
+  R"("description": "Dropout on the input of A, in training"}, )"                          \
+  R"("rslora": {"type": "boolean", "default": false, )"                                    \
+  R"("description": "Scale by alpha / sqrt(rank) instead"})"
 /// "fields" of a storage: rank, alpha and their patterns, as PEFT's LyCORIS methods call them.
-#define GRAFT_RANK_FIELDS \
-  R"("rank": "r", "alpha": {"key": "alpha", "missing": 8}, "rank_pattern": "rank_pattern",
-     "alpha_pattern": "alpha_pattern")"
+#define GRAFT_RANK_FIELDS                                     \
+  R"("rank": "r", "alpha": {"key": "alpha", "missing": 8}, )" \
+  R"("rank_pattern": "rank_pattern", "alpha_pattern": "alpha_pattern")"
 /// "fields" of the storage of LoRA and its relatives.
-#define GRAFT_LORA_FIELDS \
-  R"("rank": "r", "alpha": {"key": "lora_alpha", "missing": 8}, "dropout": "lora_dropout",
-     "rslora": "use_rslora", "rank_pattern": "rank_pattern", "alpha_pattern": "alpha_pattern")"
+#define GRAFT_LORA_FIELDS                                          \
+  R"("rank": "r", "alpha": {"key": "lora_alpha", "missing": 8}, )" \
+  R"("dropout": "lora_dropout", "rslora": "use_rslora", )"         \
+  R"("rank_pattern": "rank_pattern", "alpha_pattern": "alpha_pattern")"
 /// "ignored" of the storage of LoRA and its relatives.
-#define GRAFT_LORA_IGNORED \
-  R"("revision", "auto_mapping", "peft_version", "runtime_config", "megatron_core",
-     "loftq_config", "eva_config", "corda_config", "lora_ga_config", "qalora_group_size")"
+#define GRAFT_LORA_IGNORED                                                             \
+  R"("revision", "auto_mapping", "peft_version", "runtime_config", "megatron_core", )" \
+  R"("loftq_config", "eva_config", "corda_config", "lora_ga_config", "qalora_group_size")"
 
 #pragma GCC visibility push(hidden)
 namespace graft::plugin {

@@ -8,6 +8,11 @@
 // Source: Hu et al. 2021, "LoRA" (arXiv:2106.09685), section 4.1; Kalajdzievski 2023, "A Rank
 // Stabilization Scaling Factor for Fine-Tuning with LoRA" (arXiv:2312.03732). Names of tensors and
 // initial values are PEFT's.
+//
+// Where A and B begin as factors of W (PiSSA: Meng et al. 2024, arXiv:2404.02948, eq. (3); OLoRA:
+// Buyukakyuz 2024, arXiv:2406.01775, algorithm 1) W is less s B0 A0, recorded as a second pair. LoRA+:
+// Hayou et al. 2024, arXiv:2402.12354, section 4; LoRA-FA: Zhang et al. 2023, arXiv:2308.03303.
+#include <cstdint>
 #include <graft/plugin_lowrank.hpp>
 
 namespace {
@@ -18,35 +23,61 @@ struct Lora {
   static constexpr std::uint32_t kinds = GRAFT_SITE_LINEAR | GRAFT_SITE_EMBEDDING;
   static constexpr const char* schema =
       R"({"type": "object", "additionalProperties": false, "properties": {)" GRAFT_LORA_OPTIONS
-      R"(, "init": {"type": "string", "enum": ["kaiming", "gaussian"], "default": "kaiming",
-        "description": "A of linear layers: uniform within 1 / sqrt(in_features), or normal / rank"}
+      R"(, "init": {"type": "string", "enum": ["kaiming", "gaussian", "pissa", "olora"],
+        "default": "kaiming", "description": "A of linear layers: uniform, or normal / rank; or A and B from W: its largest singular vectors, or Q and R"},
+      "lr_ratio": {"type": "number", "exclusiveMinimum": 0, "default": 1,
+        "description": "LoRA+: learning rate of B over that of A"},
+      "freeze_a": {"type": "boolean", "default": false, "description": "LoRA-FA: train B alone"}
       }})";
   static constexpr const char* storage = R"({"peft_type": "LORA", "fields": {)" GRAFT_LORA_FIELDS
                                          R"(, "init": {"key": "init_lora_weights",
                     "values": {"kaiming": [true, false, "orthogonal", "eva"],
-                               "gaussian": ["gaussian"]}}},
+                               "gaussian": ["gaussian"], "pissa": ["pissa"],
+                               "olora": ["olora"]}}},
       "constants": {"bias": "none", "fan_in_fan_out": false, "use_dora": false, "lora_bias": false,
                     "use_qalora": false, "layer_replication": null},
       "ignored": [)" GRAFT_LORA_IGNORED "]}";
 
   struct State {
-    Param a, b;
+    Param a, b, a0, b0;  // a0, b0: where a and b began, if that is not without effect
     double scale;
   };
 
-  explicit Lora(Config c) : dropout(c.f64("/dropout")), gaussian(c.str("/init") == "gaussian") {}
+  explicit Lora(Config c)
+      : dropout(c.f64("/dropout")),
+        ratio(c.f64("/lr_ratio")),
+        frozen(c.flag("/freeze_a") ? std::uint32_t{GRAFT_PARAM_FROZEN} : 0),
+        init(c.str("/init")) {}
 
   State attach(const Site& site) const {
-    const std::int64_t rank = site.config().i64("/rank");
+    const std::int64_t r = site.config().i64("/rank"), in = site.in_features();
+    const std::int64_t out = site.out_features();
     const double scale = lora_scale(site.config());
+    const bool from_weight = init == "pissa" || init == "olora";
     if (site.kind() == GRAFT_SITE_EMBEDDING) {
-      return {site.param("lora_embedding_A", {rank, site.in_features()}, Init::zeros()),
-              site.param("lora_embedding_B", {site.out_features(), rank}, Init::normal(1)), scale};
+      if (from_weight) {
+        throw Error(GRAFT_E_INVALID, "init \"" + init + "\" is for linear layers; '" + site.name() +
+                                         "' is an embedding. Leave it out.");
+      }
+      return {site.param("lora_embedding_A", {r, in}, Init::zeros(), frozen),
+              site.param("lora_embedding_B", {out, r}, Init::normal(1), 0, ratio),
+              {},
+              {},
+              scale};
     }
-    const Init a =
-        gaussian ? Init::normal(1.0 / static_cast<double>(rank)) : Init::kaiming_uniform();
-    return {site.param("lora_A.weight", {rank, site.in_features()}, a),
-            site.param("lora_B.weight", {site.out_features(), rank}, Init::zeros()), scale};
+    Init a =
+        init == "gaussian" ? Init::normal(1.0 / static_cast<double>(r)) : Init::kaiming_uniform();
+    Init b = Init::zeros();
+    State s{{}, {}, {}, {}, scale};
+    if (from_weight) {
+      a = init == "pissa" ? Init::svd_right("weight", scale) : Init::qr_right("weight");
+      b = init == "pissa" ? Init::svd_left("weight", scale) : Init::qr_left("weight");
+      s.a0 = site.param("first_A", {r, in}, a, GRAFT_PARAM_FROZEN | GRAFT_PARAM_NOSAVE);
+      s.b0 = site.param("first_B", {out, r}, b, GRAFT_PARAM_FROZEN | GRAFT_PARAM_NOSAVE);
+    }
+    s.a = site.param("lora_A.weight", {r, in}, a, frozen);
+    s.b = site.param("lora_B.weight", {out, r}, b, 0, ratio);
+    return s;
   }
 
   void forward(const State& s, const Hook& h) const {
@@ -54,16 +85,22 @@ struct Lora {
     // PEFT has no dropout on embeddings: there is no input to drop from.
     const Value u =
         h.kind() == GRAFT_SITE_EMBEDDING ? x.gather_from(a.t()) : x.dropout(dropout).mmT(a);
-    h.out(h.next() + (u * (h.strength() * s.scale)).mmT(b));  // scaled where it is thin
+    const Value scale = h.strength() * s.scale;
+    Value y = h.next() + (u * scale).mmT(b);  // scaled where it is thin
+    if (s.a0.tensor) y = y - (x.mmT(h(s.a0)) * scale).mmT(h(s.b0));
+    h.out(y);
   }
 
   Merged merge(const State& s, const Hook& h) const {
-    const Value ba = h(s.b).mm(h(s.a)) * s.scale;
-    return {h.weight() + (h.kind() == GRAFT_SITE_EMBEDDING ? ba.t() : ba) * h.strength(), h.bias()};
+    Value ba = h(s.b).mm(h(s.a));
+    if (s.a0.tensor) ba = ba - h(s.b0).mm(h(s.a0));
+    if (h.kind() == GRAFT_SITE_EMBEDDING) ba = ba.t();
+    return {h.weight() + ba * (h.strength() * s.scale), h.bias()};
   }
 
-  double dropout;
-  bool gaussian;
+  double dropout, ratio;
+  std::uint32_t frozen;
+  std::string init;
 };
 
 }  // namespace

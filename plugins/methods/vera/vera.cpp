@@ -61,7 +61,7 @@ struct Vera {
 
   State attach(const Site& t) const {
     const std::uint32_t pair =
-        GRAFT_PARAM_SHARED | GRAFT_PARAM_FROZEN | (saved ? 0u : GRAFT_PARAM_NOSAVE);
+        GRAFT_PARAM_SHARED | GRAFT_PARAM_FROZEN | (saved ? 0 : std::uint32_t{GRAFT_PARAM_NOSAVE});
     const double bound_a = std::sqrt(6.0 / static_cast<double>(most_in));
     const double bound_b = std::sqrt(6.0 / static_cast<double>(rank));
     return {t.param("vera_A", {rank, most_in}, Init::torch_uniform(bound_a, key, 0), pair),

@@ -30,6 +30,10 @@ const std::vector<Case>& cases() {
          {{{"targets", {"q_proj", "o_proj", "embed_tokens", "lm_head"}}},
           {{"rank", 2}, {"alpha", 3}}}}},
        "magnitude"},  // of A and B a part is left out by definition; tests/golden has them
+      {"pissa", {{"lora", {kSome, {{"rank", 2}, {"alpha", 3}, {"init", "pissa"}}}}}},
+      {"olora", {{"lora", {kSome, {{"rank", 2}, {"alpha", 3}, {"init", "olora"}}}}}},
+      {"lora_fa",
+       {{"lora", {kSome, {{"rank", 2}, {"alpha", 3}, {"freeze_a", true}, {"lr_ratio", 4}}}}}},
       {"vera", {{"vera", {kSome, {{"rank", 3}, {"d_initial", 0.3}}}}}},
       {"ia3", {{"ia3", {kSome, {{"feedforward", {"down_proj"}}}}}}},
       {"ln_tuning", {{"ln_tuning", {Json::object(), Json::object()}}}},
@@ -80,7 +84,7 @@ TEST_P(Methods, GradientsMatchCentralDifferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Each, Methods, testing::ValuesIn(cases()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& one) { return std::string(one.param.name); });
 
 TEST(FullFineTuning, KeepsATiedHeadTied) {
   const TinyModel tiny(test::tiny_config(1, {{"tie_word_embeddings", true}}));
@@ -114,6 +118,8 @@ TEST(WrongOptions, AreRefusedWithWhatWouldBeRight) {
   EXPECT_ERROR(attach("prefix", {{"targets", ".*layers.0.*"}}, {{"tokens", 2}}),
                "all layers need as many");
   EXPECT_ERROR(attach("prompt", {}, {{"init", "text"}}), "init_text is empty");
+  EXPECT_ERROR(attach("lora", {{"targets", {"embed_tokens"}}}, {{"init", "pissa"}}),
+               "init \"pissa\" is for linear layers");
   EXPECT_ERROR(attach("prompt", {}, {{"tokens", 0}}), "/tokens is 0, but must be at least 1");
   EXPECT_ERROR(attach("ln_tuning", {{"targets", {"q_proj"}}}, {}), "matches no module");
 }

@@ -124,7 +124,8 @@ class FakeSite : public graft_site {
           site.params.push_back(out.str());
           site.names_.push_back(d->name);
           return reinterpret_cast<graft_tensor*>(&site.names_.back());
-        }};
+        },
+        [](graft_site*, std::int64_t, graft_error*) { return graft_status{GRAFT_OK}; }};
     return api;
   }
 

@@ -1,0 +1,110 @@
+"""Methods from outside: runs of several together, merging, what is refused."""
+import json
+import unittest
+
+from support import CommandTest, read_lines, write_lines
+
+ROWS = [{"input_ids": [5, 9, 12, 7, 3, 44]}, {"input_ids": [100, 3, 8]}]
+
+
+class Merging(CommandTest):
+    def trained(self, *methods):
+        """Folders of the adapters of a short run of the methods."""
+        run = self.run_file(methods=list(methods), train={"steps": 3}, optimizer={"lr": 0.05})
+        self.graft("train", run, "--force", "--quiet")
+        out = self.folder / "out"
+        return [out] if len(methods) == 1 else [out / m["type"] for m in methods]
+
+    def logprobs(self, model, adapters=()):
+        rows = write_lines(self.folder / "rows.jsonl", ROWS)
+        chosen = [a for folder in adapters for a in ("--adapter", folder)]
+        done = self.graft("score", model, "--input", rows, "--dtype", "f32", "--backend", "ref", "--quiet", *chosen)
+        return [p for line in read_lines(done.stdout) for p in line["logprobs"][1:]]
+
+    def merged(self, adapters):
+        out = self.folder / "merged"
+        chosen = [a for folder in adapters for a in ("--adapter", folder)]
+        done = self.graft("merge", self.model, "--output", out, "--backend", "ref", *chosen)
+        self.assertEqual(done.stdout.strip(), str(out))
+        return out
+
+    def test_merged_computes_the_same(self):
+        some = ["q_proj", "v_proj", "down_proj"]
+        for method in ({"type": "lora", "targets": some}, {"type": "lora", "targets": ["lm_head"]},
+                       {"type": "dora", "rank": 2, "targets": some}, {"type": "vera", "rank": 8, "targets": some},
+                       {"type": "ia3", "targets": some, "feedforward": ["down_proj"]}, {"type": "ln_tuning"},
+                       {"type": "loha", "rank": 2, "targets": some}, {"type": "lokr", "rank": 2, "targets": some},
+                       {"type": "oft", "block_size": 8, "targets": some}, {"type": "full"}):
+            with self.subTest(method):
+                adapters = self.trained(method)
+                with_adapter, base = self.logprobs(self.model, adapters), self.logprobs(self.model)
+                self.assertGreater(max(abs(a - b) for a, b in zip(with_adapter, base)), 1e-3)
+                merged = self.merged(adapters)
+                for a, b in zip(self.logprobs(merged), with_adapter):
+                    self.assertAlmostEqual(a, b, delta=2e-5)
+                for file in merged.iterdir():
+                    file.unlink()
+                merged.rmdir()
+
+    def test_two_together(self):
+        adapters = self.trained({"type": "lora", "rank": 2, "targets": ["q_proj", "down_proj"]},
+                                {"type": "ia3", "targets": ["k_proj", "down_proj"], "feedforward": ["down_proj"]})
+        for folder, peft_type in zip(adapters, ("LORA", "IA3")):
+            self.assertEqual(json.loads((folder / "adapter_config.json").read_text())["peft_type"], peft_type)
+        with_adapters = self.logprobs(self.model, adapters)
+        for a, b in zip(self.logprobs(self.merged(adapters)), with_adapters):
+            self.assertAlmostEqual(a, b, delta=2e-5)
+
+    def test_what_is_refused(self):
+        adapters = self.trained({"type": "prompt", "tokens": 3})
+        out = self.folder / "merged"
+        self.refused("merge", self.model, "--adapter", adapters[0], "--output", out,
+                     says=["cannot be merged", "prompt", "--adapter"])
+        self.assertFalse(out.exists())
+        self.refused("merge", self.model, "--output", out, status=2, says=["--adapter DIR"])
+        self.refused("merge", self.model, "--adapter", adapters[0], "--output", self.model, says=["is there already"])
+
+
+class FreshMethods(CommandTest):
+    def test_those_with_a_neutral_value_change_nothing(self):
+        rows = write_lines(self.folder / "rows.jsonl", ROWS)
+
+        def losses(*adapter):
+            done = self.graft("score", self.model, "--input", rows, "--dtype", "f32", "--backend", "ref", "--quiet",
+                              *adapter)
+            return [line["loss"] for line in read_lines(done.stdout)]
+
+        base = losses()
+        some = ["q_proj", "down_proj"]
+        for method in ({"type": "dora", "targets": some}, {"type": "vera", "targets": some}, {"type": "ln_tuning"},
+                       {"type": "ia3", "targets": some, "feedforward": ["down_proj"]}, {"type": "full"},
+                       {"type": "loha", "targets": some}, {"type": "lokr", "targets": some},
+                       {"type": "oft", "block_size": 8, "targets": some}):
+            with self.subTest(method):
+                # The only step of a warm-up has the rate 0.
+                run = self.run_file(methods=[method], train={"steps": 1, "warmup_steps": 1})
+                self.graft("train", run, "--force", "--quiet")
+                for a, b in zip(losses("--adapter", self.folder / "out"), base):
+                    self.assertAlmostEqual(a, b, delta=1e-6)
+
+    def test_generating_with_virtual_tokens_is_scoring(self):
+        for method in ({"type": "prompt", "tokens": 3}, {"type": "prefix", "tokens": 4},
+                       {"type": "p_tuning", "tokens": 2, "hidden": 8}):
+            with self.subTest(method):
+                run = self.run_file(methods=[method], train={"steps": 2})
+                self.graft("train", run, "--force", "--quiet")
+                common = ["--adapter", self.folder / "out", "--dtype", "f32", "--backend", "ref", "--quiet"]
+                rows = write_lines(self.folder / "ask.jsonl", [{"input_ids": [5, 9, 12]}])
+                done = self.graft("generate", self.model, "--input", rows, "--greedy", "--max-new-tokens", "4",
+                                  "--ignore-eos", *common)
+                made = read_lines(done.stdout)[0]["output_ids"]
+                ids = [5, 9, 12]
+                for token in made:
+                    rows = write_lines(self.folder / "ask.jsonl", [{"input_ids": ids}])
+                    top = read_lines(self.graft("score", self.model, "--input", rows, "--top", "1", *common).stdout)
+                    self.assertEqual(top[0]["next_top"][0][0], token)
+                    ids = ids + [token]
+
+
+if __name__ == "__main__":
+    unittest.main()
