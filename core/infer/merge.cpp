@@ -120,8 +120,8 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
   const Checkpoint& checkpoint = model.checkpoint();
   if (checkpoint.is_gguf()) {
     throw Error(GRAFT_E_INVALID, cat("merge: '", path.string(),
-                                         "' is a GGUF file, and no GGUF is written yet. Merge ",
-                                         "into the Hugging Face folder that it was made from."));
+                                     "' is a GGUF file, and no GGUF is written yet. Merge ",
+                                     "into the Hugging Face folder that it was made from."));
   }
   const Text text = Text::open(path, {}, model.config().vocab);
   std::vector<MethodEntry> entries;

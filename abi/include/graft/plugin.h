@@ -259,7 +259,7 @@ typedef struct graft_method_api {   /* GROWS */
   graft_status (*plan)(graft_method*, graft_site* const* sites, uint32_t n, graft_error*);
   /* [setup] Declares this site's parameters. GRAFT_SKIP: not here. *state is handed back. */
   graft_status (*attach)(graft_method*, graft_site*, void** state, graft_error*);
-  void (*detach)(graft_method*, void* state); /* [setup] */
+  void (*detach)(graft_method*, void* state);                                         /* [setup] */
   graft_status (*forward)(graft_method*, void* state, graft_ctx*, const graft_hook*); /* [record] */
   /* [record] The tensors of the model's own op with the method in them: *weight and *bias (NULL if
    * there is none) come in as hook->weight and hook->bias and go out changed or as they are. Of the

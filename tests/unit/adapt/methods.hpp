@@ -1,5 +1,7 @@
 // Entries of "methods" over the built plugins, as run_config makes them.
 #pragma once
+#include <algorithm>
+
 #include "core/adapt/attach.hpp"
 #include "core/base/schema.hpp"
 #include "core/model/decoder.hpp"
@@ -37,6 +39,10 @@ inline MethodEntry lora_entry(const Json& host, const Json& options = Json::obje
 inline std::vector<BaseTensor> tensors_of(const std::vector<TensorNeed>& needs) {
   std::vector<BaseTensor> tensors;
   for (const TensorNeed& need : needs) tensors.push_back({need.name, need.shape, ""});
+  if (std::none_of(tensors.begin(), tensors.end(),
+                   [](const BaseTensor& t) { return t.name == "lm_head.weight"; })) {
+    tensors.push_back({"lm_head.weight", tensors.at(0).shape, "model.embed_tokens.weight"});
+  }
   return tensors;
 }
 

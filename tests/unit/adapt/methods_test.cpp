@@ -106,7 +106,8 @@ void attach(const char* method, const Json& host, const Json& options) {
 
 TEST(WrongOptions, AreRefusedWithWhatWouldBeRight) {
   EXPECT_ERROR(attach("lora", kSome, {{"rank", 0}}), "/rank is 0, but must be at least 1");
-  EXPECT_ERROR(attach("vera", {{"targets", {"input_layernorm"}}}, {}), "matches no module");
+  EXPECT_ERROR(attach("vera", {{"targets", {"input_layernorm"}}}, Json::object()),
+               "matches no module");
   EXPECT_ERROR(attach("ia3", {{"targets", {"k_proj"}}}, {{"feedforward", {"down_proj"}}}),
                "feedforward names \"down_proj\", which is not among the targets");
   EXPECT_ERROR(
@@ -114,14 +115,16 @@ TEST(WrongOptions, AreRefusedWithWhatWouldBeRight) {
       "block_size 3 does not divide the 8 inputs of 'model.layers.0.self_attn.q_proj'; 2 and 4 do");
   EXPECT_ERROR(attach("oft", {{"targets", {"q_proj"}}}, {{"block_size", 2}, {"blocks", 4}}),
                "give one of them");
-  EXPECT_ERROR(attach("bitfit", {}, {}), "none of the 24 targeted modules has a bias");
+  EXPECT_ERROR(attach("bitfit", Json::object(), Json::object()),
+               "none of the 24 targeted modules has a bias");
   EXPECT_ERROR(attach("prefix", {{"targets", ".*layers.0.*"}}, {{"tokens", 2}}),
                "all layers need as many");
-  EXPECT_ERROR(attach("prompt", {}, {{"init", "text"}}), "init_text is empty");
+  EXPECT_ERROR(attach("prompt", Json::object(), {{"init", "text"}}), "init_text is empty");
   EXPECT_ERROR(attach("lora", {{"targets", {"embed_tokens"}}}, {{"init", "pissa"}}),
                "init \"pissa\" is for linear layers");
-  EXPECT_ERROR(attach("prompt", {}, {{"tokens", 0}}), "/tokens is 0, but must be at least 1");
-  EXPECT_ERROR(attach("ln_tuning", {{"targets", {"q_proj"}}}, {}), "matches no module");
+  EXPECT_ERROR(attach("prompt", Json::object(), {{"tokens", 0}}),
+               "/tokens is 0, but must be at least 1");
+  EXPECT_ERROR(attach("ln_tuning", {{"targets", {"q_proj"}}}, Json::object()), "matches no module");
 }
 
 }  // namespace

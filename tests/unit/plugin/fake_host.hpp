@@ -104,7 +104,8 @@ class FakeSite : public graft_site {
   static const FakeSite& self(const graft_site* s) { return *static_cast<const FakeSite*>(s); }
   static const graft_site_api& table() {
     static const graft_site_api api = {
-        sizeof(graft_site_api), 0,
+        sizeof(graft_site_api),
+        0,
         [](const graft_site* s, graft_site_info* out, graft_error*) {
           *out = self(s).info_;
           return graft_status{GRAFT_OK};
