@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
-"""Writes core/text/unicode_tables.inc: where the Unicode data of Hugging Face `tokenizers` and that of
-our libraries differ. Its regular expressions know Unicode 16, PCRE2 in Debian 12 knows 14; its normal
-forms know Unicode 13, utf8proc more. Run with Python 3.11 (Unicode 14) and PyPI's `tokenizers`.
+"""Writes core/text/unicode_tables.inc and unicode_scripts.inc: where the Unicode data of Hugging Face `tokenizers` and that of
+our libraries differ, and the classes of characters that only it has. Its regular expressions know
+Unicode 16, PCRE2 in Debian 12 knows 14; its normal forms know Unicode 13, utf8proc more; its other
+classes are of yet other versions. All of it is found out by giving it characters.
+Run with Python 3.11 (Unicode 14) and PyPI's `tokenizers`.
 """
 import pathlib
 import unicodedata
 
 from tokenizers import Regex, normalizers, pre_tokenizers
+from tokenizers.normalizers import BertNormalizer
 
 OUT = pathlib.Path(__file__).parent.parent / "core" / "text" / "unicode_tables.inc"
+SCRIPTS = OUT.with_name("unicode_scripts.inc")
 CATEGORIES = "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Cf".split()
 
 
@@ -45,6 +49,49 @@ def known_marks():
                      if nfd.normalize_str(f"a\u0345{c}") == f"a{c}\u0345")]
 
 
+def class_of(normalizer):
+    """The characters that it deletes."""
+    return [ord(c) for c in characters() if normalizer.normalize_str(f"a{c}b") == "ab"]
+
+
+def cut_out(pre_tokenizer):
+    """The characters at which it splits."""
+    return [ord(c) for c in characters() if len(pre_tokenizer.pre_tokenize_str(f"a{c}b")) > 1]
+
+
+def word_characters():
+    split = pre_tokenizers.Whitespace()
+    return [ord(c) for c in characters() if len(split.pre_tokenize_str(f"a{c}b")) == 1]
+
+
+def small_letters():
+    """Those that Unicode 14 does not know."""
+    lower = normalizers.Lowercase()
+    return [(ord(c), ord(small)) for c in characters()
+            if len(small := lower.normalize_str(c)) == 1 and small not in (c, c.lower())]
+
+
+def scripts():
+    """The scripts that UnicodeScripts tells apart: a number for each, in the order of their first
+    characters; 0 goes with every script."""
+    split = pre_tokenizers.UnicodeScripts()
+    found, out = [], {}
+    for c in characters():
+        if unicodedata.category(c) in ("Cs", "Co"):
+            continue
+        if len(split.pre_tokenize_str(f"a{c}\u0431")) == 2 and len(split.pre_tokenize_str(f"a{c}")) == 1 \
+                and len(split.pre_tokenize_str(f"{c}\u0431")) == 1:
+            continue
+        for number, other in enumerate(found):
+            if len(split.pre_tokenize_str(other + c)) == 1:
+                out[ord(c)] = number + 1
+                break
+        else:
+            found.append(c)
+            out[ord(c)] = len(found)
+    return out
+
+
 def ranges(codes, key=lambda code: None):
     out = []
     for code in sorted(codes):
@@ -78,6 +125,20 @@ def main():
                   lambda code: stand_ins[newer[code], len(chr(code).encode())] if code in newer
                   else stand_in("Cf", 3))
     marks = ranges(known_marks())
+    bert = dict(clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False)
+    classes = {
+        "nonspacing_marks": ("What BERT takes for accents.",
+                             class_of(BertNormalizer(**{**bert, "strip_accents": True}))),
+        "combining_marks": ("What StripAccents deletes.", class_of(normalizers.StripAccents())),
+        "bert_controls": ("What BERT's clean-up deletes.",
+                          class_of(BertNormalizer(**{**bert, "clean_text": True}))),
+        "punctuation": ("What Punctuation splits at, and BERT beside white space.",
+                        cut_out(pre_tokenizers.Punctuation())),
+        "numbers": ("What Digits splits at.", cut_out(pre_tokenizers.Digits(individual_digits=True))),
+        "word_characters": ("What \\w matches.", word_characters()),
+    }
+    classes = [line for name, (comment, codes) in classes.items()
+               for line in (f"/// {comment}", table(name, "CodeRange", ranges(codes)))]
     OUT.write_text("\n".join([
         "// Made by scripts/make_unicode_tables.py.",
         "// clang-format off",
@@ -85,6 +146,15 @@ def main():
         table("newer_characters", "StandIn", rows),
         "/// First and last.",
         table("characters_with_class", "CodeRange", marks),
+        *classes,
+        "/// Letters, and their small forms, that are newer than Unicode 15.",
+        table("newer_small_letters", "Letter", small_letters()),
+        "// clang-format on", ""]))
+    SCRIPTS.write_text("\n".join([
+        "// Made by scripts/make_unicode_tables.py.",
+        "// clang-format off",
+        "/// First, last, and the number of the script.",
+        table("scripts", "ScriptRange", ranges(found := scripts(), found.get)),
         "// clang-format on", ""]))
     print(len(newer), len(rows), len(marks))
 

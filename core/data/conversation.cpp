@@ -7,6 +7,7 @@ namespace {
 
 struct Turn {
   std::size_t begin, end;  // bytes of the rendered text
+  bool marked = false;     // by the template itself: exactly these bytes
 };
 
 void check_messages(const Json& messages, std::string_view who) {
@@ -32,14 +33,19 @@ void check_messages(const Json& messages, std::string_view who) {
   }
 }
 
-std::string render(const Json& messages, std::size_t count, bool generation_prompt,
-                   const Json& variables, const Encoder& encoder, std::string_view who) {
+Json variables_of(const Json& messages, std::size_t count, bool generation_prompt,
+                  const Json& variables) {
   Json all = variables;
   all["messages"] = Json::array();
   for (std::size_t i = 0; i < count; ++i) all["messages"].push_back(messages[i]);
   all["add_generation_prompt"] = generation_prompt;
+  return all;
+}
+
+std::string render(const Json& messages, std::size_t count, bool generation_prompt,
+                   const Json& variables, const Encoder& encoder, std::string_view who) {
   try {
-    return encoder.render(all);
+    return encoder.render(variables_of(messages, count, generation_prompt, variables));
   } catch (const Error& error) {
     throw Error(error.status(), cat(who, ": the chat template refuses the first ", count, " of ",
                                     messages.size(), " messages: ", error.what()));
@@ -64,6 +70,25 @@ std::vector<Turn> find_turns(const Json& messages, const Json& variables, const 
     }
     turns.push_back({before.size(), after.size()});
   }
+  return turns;
+}
+
+/// The turns that a template with generation blocks marks; nullopt for other templates.
+std::optional<std::vector<Turn>> marked_turns(const Json& messages, const Json& variables,
+                                              std::string& text, const Encoder& encoder,
+                                              std::string_view who) {
+  if (!encoder.render_marked) return std::nullopt;
+  std::optional<RenderedChat> chat;
+  try {
+    chat = encoder.render_marked(variables_of(messages, messages.size(), false, variables));
+  } catch (const Error& error) {
+    throw Error(error.status(),
+                cat(who, ": the chat template refuses the messages: ", error.what()));
+  }
+  if (!chat) return std::nullopt;
+  std::vector<Turn> turns;
+  for (const TextRange& range : chat->generated) turns.push_back({range.begin, range.end, true});
+  text = std::move(chat->text);
   return turns;
 }
 
@@ -98,15 +123,19 @@ Example encode_conversation(const Json& messages, const Json& variables, const E
                                      ": the model has no chat template, which messages need. "
                                      "Give one in model.template."));
   }
-  const std::string text = render(messages, messages.size(), false, variables, encoder, who);
-  const std::vector<Turn> turns = find_turns(messages, variables, text, encoder, who);
+  std::string text;
+  std::optional<std::vector<Turn>> turns = marked_turns(messages, variables, text, encoder, who);
+  if (!turns) {
+    text = render(messages, messages.size(), false, variables, encoder, who);
+    turns = find_turns(messages, variables, text, encoder, who);
+  }
   const std::vector<Token> tokens = encoder.encode(text, false);  // the template wrote the specials
 
   Example example;
   for (const Token& token : tokens) example.ids.push_back(token.id);
   example.labels.assign(tokens.size(), kNoLabel);
-  for (const Turn& turn : turns) {
-    const std::size_t end = end_of_turn(tokens, turn, text, encoder);
+  for (const Turn& turn : *turns) {
+    const std::size_t end = turn.marked ? turn.end : end_of_turn(tokens, turn, text, encoder);
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       const bool inside = static_cast<std::size_t>(tokens[i].end) > turn.begin &&
                           static_cast<std::size_t>(tokens[i].begin) < end;

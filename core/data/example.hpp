@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/base/json.hpp"
+#include "core/text/chat_template.hpp"
 #include "core/text/tokenizer.hpp"
 
 namespace graft::core {
@@ -29,6 +30,9 @@ struct Encoder {
   /// Renders {"messages": .., "tools": .., "add_generation_prompt": ..}; empty where the model has
   /// no template.
   std::function<std::string(const Json& variables)> render;
+  /// The same with the bytes that the template marks as the assistant's; nullopt from a template
+  /// that marks none. May be empty too.
+  std::function<std::optional<RenderedChat>(const Json& variables)> render_marked;
   std::function<bool(std::int32_t id)> is_special;
   std::optional<std::int32_t> eos;
   /// Rows of the embedding: ids are below.

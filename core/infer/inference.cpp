@@ -8,6 +8,7 @@
 #include "core/infer/engine.hpp"
 #include "core/plugin/host_config.hpp"
 #include "core/tensor/dtype.hpp"
+#include "core/text/detokenizer.hpp"
 #include "core/train/run_config.hpp"
 
 namespace graft::core {
@@ -212,6 +213,8 @@ Json Inference::generate(const Json& raw, const TextSink& sink) {
   }
   std::vector<std::int32_t> seen = g.input_ids, output;
   TextStream stream(g.stop, sink);
+  std::optional<Detokenizer> texts;
+  if (s.text.has_tokenizer()) texts.emplace(s.text.tokenizer());
   std::string stop = "length";
   if (g.max_new_tokens > 0) {
     s.engine->begin(static_cast<std::int64_t>(g.input_ids.size()) + g.max_new_tokens);
@@ -224,16 +227,19 @@ Json Inference::generate(const Json& raw, const TextSink& sink) {
         stop = "eos";
         break;
       }
-      const bool plain = s.text.has_tokenizer() && id < s.text.tokenizer().size() &&
-                         !s.text.tokenizer().is_special(id);
-      if (plain && !stream.push(s.text.tokenizer().bytes_of(id))) {
+      // A model may have more rows than its tokenizer has tokens.
+      const bool known = texts && id < s.text.tokenizer().size();
+      if (known && !stream.push(texts->push(id))) {
         stop = stream.stopped() ? "stop" : "callback";
         break;
       }
       if (i + 1 < g.max_new_tokens) logits = s.engine->feed({id});
     }
   }
-  if (stop != "stop") stream.finish();
+  if (stop != "stop" && stop != "callback") {
+    if (texts && !stream.push(texts->finish()) && stream.stopped()) stop = "stop";
+    stream.finish();
+  }
   return {
       {"input_ids", g.input_ids}, {"output_ids", output}, {"text", stream.text()}, {"stop", stop}};
 }

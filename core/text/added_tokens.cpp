@@ -8,42 +8,6 @@
 
 namespace graft::core {
 
-std::int32_t Trie::child_of(std::int32_t node, char byte) const {
-  std::int32_t child = nodes_[static_cast<std::size_t>(node)].child;
-  while (child >= 0 && nodes_[static_cast<std::size_t>(child)].byte != byte) {
-    child = nodes_[static_cast<std::size_t>(child)].sibling;
-  }
-  return child;
-}
-
-void Trie::add(std::string_view content, std::int32_t value) {
-  std::int32_t at = 0;
-  for (const char byte : content) {
-    std::int32_t next = child_of(at, byte);
-    if (next < 0) {
-      next = static_cast<std::int32_t>(nodes_.size());
-      Node& parent = nodes_[static_cast<std::size_t>(at)];
-      const Node child{-1, parent.child, -1, byte};
-      parent.child = next;
-      nodes_.push_back(child);
-    }
-    at = next;
-  }
-  nodes_[static_cast<std::size_t>(at)].value = value;
-}
-
-std::pair<std::int32_t, std::size_t> Trie::longest(std::string_view text, std::size_t at) const {
-  std::pair<std::int32_t, std::size_t> best{-1, 0};
-  std::int32_t node = 0;
-  for (std::size_t i = at; i < text.size(); ++i) {
-    node = child_of(node, text[i]);
-    if (node < 0) break;
-    const std::int32_t value = nodes_[static_cast<std::size_t>(node)].value;
-    if (value >= 0) best = {value, i + 1 - at};
-  }
-  return best;
-}
-
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& model,
                          const Normalizer& normalizer, std::string_view who)
     : tokens_(std::move(tokens)) {
@@ -69,43 +33,73 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& model
   for (const auto& [content, index] : by_content_) {
     AddedToken& token = tokens_[index];
     AlignedText normal;
-    if (token.normalized && normalizer && normalizer({content}, normal)) token.normal = normal.text;
-    (token.normalized ? normalized_ : raw_).add(token.decoded(), static_cast<std::int32_t>(index));
+    const bool changed = token.normalized && normalizer && normalizer(TextView(content), normal);
+    if (changed) token.normal = normal.text;
+    const std::string& wanted = changed ? normal.text : content;
+    if (wanted.empty()) continue;
+    Finder& finder = token.normalized ? normalized_ : raw_;
+    finder.trie.add(wanted, static_cast<std::int32_t>(index));
+    finder.begins[static_cast<unsigned char>(wanted[0])] = true;
   }
 }
 
+namespace {
+
+/// Whether the range could stand alone as a word.
+bool is_apart(std::string_view text, TextRange range) {
+  return !(range.begin > 0 && is_word_character(utf8_before(text, range.begin))) &&
+         !(range.end < text.size() && is_word_character(text, range.end));
+}
+
+/// The range with the white space that the token takes, but nothing before `from`.
+TextRange with_white_space(std::string_view text, TextRange range, const AddedToken& token,
+                           std::size_t from) {
+  if (token.lstrip) {
+    // It may begin in white space that the token before it took; then both stand for it.
+    range.begin = std::max(range.begin, std::min(from, range.end));
+    while (range.begin > from && is_white_space(utf8_before(text, range.begin))) {
+      while (is_utf8_continuation(text[--range.begin])) continue;
+    }
+  }
+  while (token.rstrip && range.end < text.size()) {
+    std::size_t next = range.end;
+    if (!is_white_space(utf8_next(text, next))) break;
+    range.end = next;
+  }
+  return range;
+}
+
+}  // namespace
+
 void AddedTokens::split(std::string_view text, bool normalized, std::vector<Segment>& out) const {
-  const Trie& trie = normalized ? normalized_ : raw_;
+  const Finder& finder = normalized ? normalized_ : raw_;
   std::size_t done = 0;  // all before it is in `out`
-  for (std::size_t at = 0; at < text.size() && !trie.empty();) {
-    const auto [index, length] = trie.longest(text, at);
-    if (index < 0) {
+  for (std::size_t at = 0; at < text.size() && !finder.trie.empty();) {
+    if (!finder.begins[static_cast<unsigned char>(text[at])]) {
       ++at;
       continue;
     }
-    const AddedToken& token = tokens_[static_cast<std::size_t>(index)];
-    std::size_t begin = at, end = at + length;
-    at = end;
-    if (token.single_word && ((begin > 0 && is_word_character(utf8_before(text, begin))) ||
-                              (end < text.size() && is_word_character(text, end)))) {
+    const Trie::Match match = finder.trie.longest(text, at);
+    if (match.value < 0) {
+      ++at;
       continue;
     }
-    // A token may begin in white space that the one before it took; then both stand for it.
-    if (token.lstrip) begin = std::min(std::max(begin, done), end);
-    while (token.lstrip && begin > done && is_white_space(utf8_before(text, begin))) {
-      do --begin;
-      while (is_utf8_continuation(text[begin]));
-    }
-    while (token.rstrip && end < text.size()) {
-      std::size_t next = end;
-      if (!is_white_space(utf8_next(text, next))) break;
-      end = next;
-    }
-    if (done < begin) out.push_back({{done, begin}, nullptr});
-    out.push_back({{begin, end}, &token});
-    done = end;
+    const AddedToken& token = tokens_[static_cast<std::size_t>(match.value)];
+    const TextRange found{at, at + match.length};
+    at = found.end;
+    if (token.single_word && !is_apart(text, found)) continue;
+    const TextRange taken = with_white_space(text, found, token, done);
+    if (done < taken.begin) out.push_back({{done, taken.begin}, nullptr});
+    out.push_back({taken, &token});
+    done = taken.end;
   }
   if (done < text.size()) out.push_back({{done, text.size()}, nullptr});
+}
+
+std::vector<const AddedToken*> AddedTokens::all() const {
+  std::vector<const AddedToken*> out;
+  for (const auto& [id, index] : by_id_) out.push_back(&tokens_[index]);
+  return out;
 }
 
 const AddedToken* AddedTokens::find(std::string_view content) const {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/text/normalizer.hpp"
-#include "core/text/regex.hpp"
+#include "core/text/trie.hpp"
 #include "core/text/vocabulary.hpp"
 
 namespace graft::core {
@@ -23,23 +23,6 @@ struct AddedToken {
 
   /// What goes to the decoder.
   std::string_view decoded() const { return normal.empty() ? content : normal; }
-};
-
-/// Finds the longest of many contents at a place.
-class Trie {
- public:
-  void add(std::string_view content, std::int32_t value);
-  /// The value of the longest content that begins at `at`, and its length; -1 where none does.
-  std::pair<std::int32_t, std::size_t> longest(std::string_view text, std::size_t at) const;
-  bool empty() const { return nodes_.size() == 1; }
-
- private:
-  struct Node {
-    std::int32_t child = -1, sibling = -1, value = -1;
-    char byte = 0;
-  };
-  std::int32_t child_of(std::int32_t node, char byte) const;
-  std::vector<Node> nodes_ = std::vector<Node>(1);
 };
 
 /// A stretch of text, or the added token found there.
@@ -59,6 +42,8 @@ class AddedTokens {
   /// Cuts `text` at the tokens that are looked for before (`normalized` false) or after (true) it
   /// is normalised, left to right, longest first.
   void split(std::string_view text, bool normalized, std::vector<Segment>& out) const;
+  /// In order of ids.
+  std::vector<const AddedToken*> all() const;
 
   const AddedToken* find(std::string_view content) const;
   const AddedToken* find(std::int64_t id) const;
@@ -69,7 +54,12 @@ class AddedTokens {
   std::vector<AddedToken> tokens_;
   std::map<std::int64_t, std::size_t> by_id_;
   std::map<std::string, std::size_t, std::less<>> by_content_;
-  Trie raw_, normalized_;
+  /// What is looked for in one of the two texts.
+  struct Finder {
+    Trie trie;
+    bool begins[256] = {};  // bytes that some content begins with
+  };
+  Finder raw_, normalized_;
 };
 
 }  // namespace graft::core

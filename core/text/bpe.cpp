@@ -1,6 +1,7 @@
 #include "core/text/bpe.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/base/error.hpp"
 #include "core/text/byte_alphabet.hpp"
@@ -10,128 +11,236 @@ namespace graft::core {
 namespace {
 
 constexpr std::size_t longest_piece = std::size_t{1} << 30;
+/// Up to here looking at all pairs beats a queue.
+constexpr std::size_t few = 48;
 
 std::uint64_t mix(std::uint64_t x) {
-  x = (x ^ (x >> 33)) * 0xff51afd7ed558ccdu;
-  x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53u;
-  return x ^ (x >> 33);
+  x *= 0x9E3779B97F4A7C15u;
+  return x ^ (x >> 32);
 }
 
-/// The heap's top is the lowest rank, leftmost among equals.
-bool later(const Bpe::Workspace::Candidate& a, const Bpe::Workspace::Candidate& b) {
-  return a.rank != b.rank ? a.rank > b.rank : a.at > b.at;
+std::uint64_t pair_of(std::int32_t left, std::int32_t right) {
+  return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) |
+         static_cast<std::uint32_t>(right);
 }
 
 }  // namespace
 
-Bpe::Bpe(const Vocabulary& vocabulary, const std::vector<Merge>& merges, const BpeOptions& options,
-         std::string_view who)
-    : fuse_unk_(options.fuse_unk), ignore_merges_(options.ignore_merges) {
-  const auto require = [&](std::string_view piece, std::size_t rank) {
-    const std::int32_t id = vocabulary.find(piece);
-    if (id >= 0 && !piece.empty()) return id;
-    throw Error(GRAFT_E_INVALID, cat(who, ": merge ", rank, " ('", merges[rank].first, "' with '",
-                                     merges[rank].second, "') needs '", piece,
-                                     "', which is not in the vocabulary."));
-  };
-  if (!options.unk.empty()) {
-    unk_ = vocabulary.find(options.unk);
+Bpe::Bpe(const Vocabulary& vocabulary, BpeOptions options, std::string_view who)
+    : options_(std::move(options)) {
+  if (!options_.unk.empty()) {
+    unk_ = vocabulary.find(options_.unk);
     if (unk_ < 0) {
       throw Error(GRAFT_E_INVALID,
-                  cat(who, ": the unk_token '", options.unk, "' is not in the vocabulary."));
+                  cat(who, ": the unk_token '", options_.unk, "' is not in the vocabulary."));
     }
   }
   for (std::size_t byte = 0; byte < 256; ++byte) {
+    constexpr char digits[] = "0123456789ABCDEF";
+    const char name[] = {'<', '0', 'x', digits[byte >> 4], digits[byte & 15], '>'};
     byte_ids_[byte] = vocabulary.find(text_of_byte(static_cast<unsigned char>(byte)));
+    fallback_ids_[byte] = vocabulary.find({name, sizeof name});
+    const char character = static_cast<char>(byte);
+    if (byte < 128) ascii_ids_[byte] = vocabulary.find({&character, 1});
   }
-  std::size_t capacity = 16;
-  while (capacity < 2 * merges.size()) capacity *= 2;
-  slots_.assign(capacity, Slot());
+}
+
+Bpe::Bpe(const Vocabulary& vocabulary, const std::vector<Merge>& merges, BpeOptions options,
+         std::string_view who)
+    : Bpe(vocabulary, std::move(options), who) {
+  const auto require = [&](std::string_view piece, std::size_t rank) {
+    const std::int32_t id = vocabulary.find(piece);
+    if (id >= 0 && !piece.empty()) return id;
+    throw Error(GRAFT_E_INVALID, cat(who, ": merge ", rank, " ('", merges[rank].left, "' with '",
+                                     merges[rank].right, "') needs '", piece,
+                                     "', which is not in the vocabulary."));
+  };
+  reserve(merges.size());
   std::string joined;
   for (std::size_t rank = 0; rank < merges.size(); ++rank) {
     const auto& [left, right] = merges[rank];
-    joined.assign(left).append(right);
-    const std::uint64_t pair = key(require(left, rank), require(right, rank));
-    slots_[slot_of(pair)] = {pair, static_cast<std::uint32_t>(rank), require(joined, rank)};
+    const std::int32_t left_id = require(left, rank), right_id = require(right, rank);
+    joined.assign(left).append(right.substr(std::min(options_.prefix.size(), right.size())));
+    add_pair(left_id, right_id, static_cast<std::uint32_t>(rank), require(joined, rank));
   }
+}
+
+Bpe Bpe::by_score(const Vocabulary& vocabulary, const std::vector<float>& scores,
+                  BpeOptions options, std::string_view who) {
+  Bpe out(vocabulary, std::move(options), who);
+  // Equal scores are one rank: then the leftmost pair is merged first.
+  std::vector<float> order;
+  for (const float score : scores) {
+    if (!std::isnan(score)) order.push_back(score);
+  }
+  std::sort(order.begin(), order.end(), std::greater<>());
+  order.erase(std::unique(order.begin(), order.end()), order.end());
+  out.reserve(4 * scores.size());
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const auto id = static_cast<std::int32_t>(i);
+    const std::string_view piece = vocabulary.piece(id);
+    if (std::isnan(scores[i]) || piece.size() < 2) continue;
+    const auto place = std::lower_bound(order.begin(), order.end(), scores[i], std::greater<>());
+    for (std::size_t cut = 1; cut < piece.size(); ++cut) {
+      if (is_utf8_continuation(piece[cut])) continue;
+      const std::int32_t left = vocabulary.find(piece.substr(0, cut));
+      const std::int32_t right = left < 0 ? -1 : vocabulary.find(piece.substr(cut));
+      if (right < 0) continue;
+      out.add_pair(left, right, static_cast<std::uint32_t>(place - order.begin()), id);
+    }
+  }
+  return out;
+}
+
+void Bpe::reserve(std::size_t pairs) {
+  std::size_t capacity = std::max<std::size_t>(16, slots_.size());
+  while (capacity < 2 * pairs) capacity *= 2;
+  std::vector<Slot> old(capacity);
+  old.swap(slots_);
+  for (const Slot& slot : old) {
+    if (slot.rank != never) slots_[slot_of(slot.pair)] = slot;
+  }
+}
+
+void Bpe::add_pair(std::int32_t left, std::int32_t right, std::uint32_t rank, std::int32_t id) {
+  if (2 * (used_ + 1) > slots_.size()) reserve(slots_.size());
+  Slot& slot = slots_[slot_of(pair_of(left, right))];
+  used_ += slot.rank == never ? 1 : 0;
+  slot = {pair_of(left, right), rank, id};
 }
 
 std::size_t Bpe::slot_of(std::uint64_t pair) const {
   const std::size_t mask = slots_.size() - 1;
   std::size_t at = mix(pair) & mask;
-  while (slots_[at].pair != pair && slots_[at].pair != no_pair) at = (at + 1) & mask;
+  while (slots_[at].pair != pair && slots_[at].rank != never) at = (at + 1) & mask;
   return at;
 }
 
-const Bpe::Slot* Bpe::find(std::int32_t left, std::int32_t right) const {
-  const Slot& slot = slots_[slot_of(key(left, right))];
-  return slot.pair != no_pair ? &slot : nullptr;
+void Bpe::rate(Workspace::Symbol& left, const Workspace::Symbol& right) const {
+  const Slot& slot = slots_[slot_of(pair_of(left.id, right.id))];
+  left.rank = slot.rank;
+  left.merged = slot.id;
 }
 
-void Bpe::add_symbols(const Vocabulary& vocabulary, std::string_view piece, bool byte_level,
-                      std::vector<Workspace::Symbol>& out) const {
-  Unit unk{-1, 0};  // an unknown character that waits: fuse_unk may make it longer
-  const auto add = [&](std::int32_t id, std::size_t bytes) {
-    out.push_back({id, static_cast<std::uint32_t>(bytes), 0, 0});
-  };
-  for (std::size_t at = 0; at < piece.size();) {
-    const std::size_t length = byte_level ? 1 : utf8_length_at(piece, at);
-    const std::int32_t id = byte_level ? byte_ids_[static_cast<unsigned char>(piece[at])]
-                                       : vocabulary.find(piece.substr(at, length));
-    at += length;
+void Bpe::add_bytes(std::string_view piece, std::vector<Workspace::Symbol>& out) const {
+  for (const char byte : piece) {
+    const std::int32_t id = byte_ids_[static_cast<unsigned char>(byte)];
     if (id >= 0) {
-      if (unk.id >= 0) add(unk.id, unk.bytes);
-      unk.id = -1;
-      add(id, length);
+      out.push_back({id, 1});
+    } else if (unk_ >= 0 && options_.fuse_unk && !out.empty() && out.back().id == unk_) {
+      ++out.back().bytes;
     } else if (unk_ >= 0) {
-      if (unk.id >= 0 && !fuse_unk_) add(unk.id, unk.bytes);
-      const std::uint32_t before = unk.id >= 0 && fuse_unk_ ? unk.bytes : 0;
-      unk = {unk_, before + static_cast<std::uint32_t>(length)};
+      out.push_back({unk_, 1});
     }
   }
-  if (unk.id >= 0) add(unk.id, unk.bytes);
 }
 
-void Bpe::merge(Workspace& workspace) const {
-  std::vector<Workspace::Symbol>& symbols = workspace.symbols;
-  std::vector<Workspace::Candidate>& heap = workspace.heap;
-  const auto symbol = [&](std::int32_t at) -> Workspace::Symbol& {
-    return symbols[static_cast<std::size_t>(at)];
+void Bpe::add_characters(const Vocabulary& vocabulary, std::string_view piece,
+                         Workspace& workspace) const {
+  std::vector<Workspace::Symbol>& out = workspace.symbols;
+  // Unknown characters wait for the next known one: those in a row may become one token.
+  std::uint32_t unknown = 0;
+  const auto add_unknown = [&] {
+    if (unknown != 0) out.push_back({unk_, unknown});
+    unknown = 0;
   };
-  const auto offer = [&](std::int32_t at) {
-    const Workspace::Symbol& left = symbol(at);
-    if (left.next < 0) return false;
-    const Slot* slot = find(left.id, symbol(left.next).id);
-    if (slot == nullptr) return false;
-    heap.push_back({slot->rank, at, slot->id});
-    return true;
+  const bool plain = options_.prefix.empty() && options_.suffix.empty();
+  for (std::size_t at = 0; at < piece.size();) {
+    const auto first = static_cast<unsigned char>(piece[at]);
+    const std::size_t length = first < 0x80 ? 1 : utf8_length_at(piece, at);
+    std::string_view character = piece.substr(at, length);
+    if (!plain) {
+      workspace.text.assign(at > 0 ? options_.prefix : "").append(character);
+      if (at + length == piece.size()) workspace.text.append(options_.suffix);
+      character = workspace.text;
+    }
+    const std::int32_t id =
+        plain && first < 0x80 ? ascii_ids_[first] : vocabulary.find(character);
+    at += length;
+    const auto bytes = static_cast<std::uint32_t>(length);
+    if (id >= 0) {
+      add_unknown();
+      out.push_back({id, bytes});
+      continue;
+    }
+    const auto has_token = [&](char byte) {
+      return fallback_ids_[static_cast<unsigned char>(byte)] >= 0;
+    };
+    if (options_.byte_fallback && std::all_of(character.begin(), character.end(), has_token)) {
+      for (const char byte : character) {
+        out.push_back({fallback_ids_[static_cast<unsigned char>(byte)], 1});
+      }
+      continue;
+    }
+    if (unk_ < 0) continue;
+    if (!options_.fuse_unk) add_unknown();
+    unknown += bytes;
+  }
+  add_unknown();
+}
+
+/// Looks for the best pair again and again, and closes the gap that its merge leaves.
+void Bpe::merge_few(std::vector<Workspace::Symbol>& symbols) const {
+  for (std::size_t i = 0; i + 1 < symbols.size(); ++i) rate(symbols[i], symbols[i + 1]);
+  while (symbols.size() > 1) {
+    std::size_t best = 0;
+    for (std::size_t i = 1; i + 1 < symbols.size(); ++i) {
+      if (symbols[i].rank < symbols[best].rank) best = i;
+    }
+    if (symbols[best].rank == never) return;
+    symbols[best].id = symbols[best].merged;
+    symbols[best].bytes += symbols[best + 1].bytes;
+    symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+    if (best + 1 < symbols.size()) rate(symbols[best], symbols[best + 1]);
+    if (best > 0) rate(symbols[best - 1], symbols[best]);
+  }
+}
+
+/// The same for long pieces: places in a queue by rank. An entry counts while the pair at its place
+/// still has its rank.
+void Bpe::merge_many(Workspace& workspace) const {
+  std::vector<Workspace::Symbol>& symbols = workspace.symbols;
+  std::vector<std::uint64_t>& queue = workspace.queue;
+  const auto at = [&](std::int32_t i) -> Workspace::Symbol& {
+    return symbols[static_cast<std::size_t>(i)];
   };
   const auto count = static_cast<std::int32_t>(symbols.size());
-  heap.clear();
+  const auto enter = [&](std::int32_t i) {
+    Workspace::Symbol& left = at(i);
+    left.rank = never;
+    if (left.after == count) return false;
+    rate(left, at(left.after));
+    if (left.rank == never) return false;
+    queue.push_back((static_cast<std::uint64_t>(left.rank) << 32) | static_cast<std::uint32_t>(i));
+    return true;
+  };
+  queue.clear();
   for (std::int32_t i = 0; i < count; ++i) {
-    symbol(i).previous = i - 1;
-    symbol(i).next = i + 1 < count ? i + 1 : -1;
-    offer(i);
+    at(i).before = i - 1;
+    at(i).after = i + 1;
+    enter(i);
   }
-  std::make_heap(heap.begin(), heap.end(), later);
-  while (!heap.empty()) {
-    const Workspace::Candidate best = heap.front();
-    std::pop_heap(heap.begin(), heap.end(), later);
-    heap.pop_back();
-    Workspace::Symbol& left = symbol(best.at);
-    if (left.bytes == 0 || left.next < 0) continue;
-    Workspace::Symbol& right = symbol(left.next);
-    // Stale unless the pair that is there now still gives the same token.
-    const Slot* slot = find(left.id, right.id);
-    if (slot == nullptr || slot->id != best.id) continue;
-    left.id = best.id;
+  std::make_heap(queue.begin(), queue.end(), std::greater<>());
+  const auto enter_later = [&](std::int32_t i) {
+    if (enter(i)) std::push_heap(queue.begin(), queue.end(), std::greater<>());
+  };
+  while (!queue.empty()) {
+    std::pop_heap(queue.begin(), queue.end(), std::greater<>());
+    const auto rank = static_cast<std::uint32_t>(queue.back() >> 32);
+    const auto place = static_cast<std::int32_t>(queue.back() & 0xFFFFFFFFu);
+    queue.pop_back();
+    Workspace::Symbol& left = at(place);
+    if (left.bytes == 0 || left.rank != rank) continue;
+    Workspace::Symbol& right = at(left.after);
+    left.id = left.merged;
     left.bytes += right.bytes;
-    left.next = right.next;
-    right.bytes = 0;
-    if (left.next >= 0) symbol(left.next).previous = best.at;
-    if (left.previous >= 0 && offer(left.previous)) std::push_heap(heap.begin(), heap.end(), later);
-    if (offer(best.at)) std::push_heap(heap.begin(), heap.end(), later);
+    left.after = right.after;
+    right.bytes = 0;  // gone
+    if (left.after != count) at(left.after).before = place;
+    if (left.before >= 0) enter_later(left.before);
+    enter_later(place);
   }
+  std::erase_if(symbols, [](const Workspace::Symbol& symbol) { return symbol.bytes == 0; });
 }
 
 void Bpe::encode(const Vocabulary& vocabulary, std::string_view piece, bool byte_level,
@@ -140,26 +249,34 @@ void Bpe::encode(const Vocabulary& vocabulary, std::string_view piece, bool byte
     throw Error(GRAFT_E_INVALID, cat("a piece of ", piece.size(), " bytes is too long to encode; ",
                                      "the limit is ", longest_piece, "."));
   }
-  if (ignore_merges_) {
-    workspace.mapped.clear();
-    for (const char byte : piece) {
-      if (byte_level) {
-        workspace.mapped.append(text_of_byte(static_cast<unsigned char>(byte)));
-      } else {
-        workspace.mapped.push_back(byte);
-      }
+  if (options_.ignore_merges) {
+    std::string_view whole = piece;
+    if (byte_level) {
+      workspace.text.clear();
+      for (const char b : piece) workspace.text += text_of_byte(static_cast<unsigned char>(b));
+      whole = workspace.text;
     }
-    const std::int32_t whole = vocabulary.find(workspace.mapped);
-    if (whole >= 0) {
-      out.push_back({whole, static_cast<std::uint32_t>(piece.size())});
+    const std::int32_t id = vocabulary.find(whole);
+    if (id >= 0) {
+      out.push_back({id, 0, static_cast<std::uint32_t>(piece.size())});
       return;
     }
   }
   workspace.symbols.clear();
-  add_symbols(vocabulary, piece, byte_level, workspace.symbols);
-  merge(workspace);
+  if (byte_level && options_.prefix.empty() && options_.suffix.empty()) {
+    add_bytes(piece, workspace.symbols);
+  } else {
+    add_characters(vocabulary, piece, workspace);
+  }
+  if (workspace.symbols.size() <= few) {
+    merge_few(workspace.symbols);
+  } else {
+    merge_many(workspace);
+  }
+  std::uint32_t at = 0;
   for (const Workspace::Symbol& symbol : workspace.symbols) {
-    if (symbol.bytes != 0) out.push_back({symbol.id, symbol.bytes});
+    out.push_back({symbol.id, at, at + symbol.bytes});
+    at += symbol.bytes;
   }
 }
 

@@ -7,15 +7,17 @@
 #include "core/text/config.hpp"
 #include "core/text/template/evaluator.hpp"
 #include "core/text/template/lexer.hpp"
+#include "core/text/template/python.hpp"
 #include "core/text/utf8.hpp"
 
 namespace graft::core {
 
 struct ChatTemplate::Program {
-  std::string source, hash;
+  std::string source;
   std::string text;  // the source as the parser sees it; places in errors refer to it
   jinja::Block statements;
   Json tokens;
+  bool marks_generation = false;
 };
 
 namespace {
@@ -40,36 +42,52 @@ Json tokens_of(const Json& config) {
   return out;
 }
 
-/// The template in a tokenizer_config.json: a string, or a list of named ones.
-std::optional<std::string> source_in(const Json& config, std::string_view who) {
+using Sources = std::map<std::string, std::string>;
+
+/// The templates in a tokenizer_config.json: a string, or a list of named ones.
+Sources sources_in(const Json& config, std::string_view who) {
   const auto found = config.find("chat_template");
-  if (found == config.end() || found->is_null()) return std::nullopt;
-  if (found->is_string()) return found->get<std::string>();
-  if (found->is_array()) {
-    for (const Json& item : *found) {
-      if (item.is_object() && text_member(item, "name", who) == "default") {
-        return text_member(item, "template", who);
-      }
-    }
+  if (found == config.end() || found->is_null()) return {};
+  if (found->is_string()) return {{"default", found->get<std::string>()}};
+  if (!found->is_array()) {
+    throw Error(GRAFT_E_INVALID, cat(who, ": \"chat_template\" must be a string, or a list of ",
+                                     "{\"name\", \"template\"}."));
   }
-  throw Error(GRAFT_E_INVALID, cat(who, ": \"chat_template\" must be a string, or a list with one ",
-                                   "of the name \"default\"."));
+  Sources out;
+  for (const Json& item : *found) {
+    member(item, "name", Json::value_t::string, who);
+    member(item, "template", Json::value_t::string, who);
+    out[item["name"].get<std::string>()] = item["template"].get<std::string>();
+  }
+  return out;
+}
+
+Json object_in(const fs::path& file) {
+  if (!fs::exists(file)) return Json::object();
+  Json out = parse_json(read_file(file), file.string());
+  if (!out.is_object()) throw Error(GRAFT_E_INVALID, cat(file.string(), ": must be an object."));
+  return out;
 }
 
 std::optional<ChatTemplate> load_folder(const fs::path& folder) {
   const fs::path config_file = folder / "tokenizer_config.json";
-  Json config = Json::object();
-  if (fs::exists(config_file)) {
-    config = parse_json(read_file(config_file), config_file.string());
-    if (!config.is_object()) {
-      throw Error(GRAFT_E_INVALID, cat(config_file.string(), ": must be an object."));
+  const Json config = object_in(config_file);
+  Json tokens = tokens_of(object_in(folder / "special_tokens_map.json"));
+  tokens.update(tokens_of(config));
+  // Files go before what the configuration says.
+  Sources sources;
+  if (fs::exists(folder / "chat_template.jinja")) {
+    sources["default"] = read_file(folder / "chat_template.jinja");
+  }
+  if (fs::is_directory(folder / "additional_chat_templates")) {
+    for (const auto& entry : fs::directory_iterator(folder / "additional_chat_templates")) {
+      if (entry.path().extension() != ".jinja") continue;
+      sources[entry.path().stem().string()] = read_file(entry.path());
     }
   }
-  const fs::path file = folder / "chat_template.jinja";
-  if (fs::exists(file)) return ChatTemplate::parse(read_file(file), tokens_of(config));
-  const std::optional<std::string> source = source_in(config, config_file.string());
-  if (!source) return std::nullopt;
-  return ChatTemplate::parse(*source, tokens_of(config));
+  if (sources.empty()) sources = sources_in(config, config_file.string());
+  if (sources.empty()) return std::nullopt;
+  return ChatTemplate::parse(sources, tokens);
 }
 
 std::optional<ChatTemplate> load_gguf(const fs::path& path) {
@@ -90,7 +108,118 @@ std::optional<ChatTemplate> load_gguf(const fs::path& path) {
       }
     }
   }
-  return ChatTemplate::parse(file.text("tokenizer.chat_template"), tokens);
+  Sources sources{{"default", std::string(file.text("tokenizer.chat_template"))}};
+  constexpr std::string_view named = "tokenizer.chat_template.";
+  for (const std::string& key : file.keys()) {
+    if (key.starts_with(named)) sources[key.substr(named.size())] = file.text(key);
+  }
+  return ChatTemplate::parse(sources, tokens);
+}
+
+bool has_generation(const jinja::Block& block) {
+  return std::any_of(block.begin(), block.end(), [](const jinja::Stmt& s) {
+    return s.kind == jinja::StmtKind::generation || has_generation(s.body) ||
+           has_generation(s.other);
+  });
+}
+
+std::shared_ptr<const ChatTemplate::Program> compile(std::string_view source, const Json& tokens) {
+  auto program = std::make_shared<ChatTemplate::Program>();
+  program->source = source;
+  program->text = jinja::normalize_source(source);
+  program->tokens = tokens;
+  if (const std::size_t bad = utf8_error(program->text); bad != program->text.size()) {
+    fail_at(program->text, bad, "the template is not UTF-8");
+  }
+  try {
+    program->statements = jinja::parse(program->text);
+  } catch (const jinja::SyntaxFailure& failure) {
+    fail_at(program->text, failure.at(), failure.what());
+  }
+  program->marks_generation = has_generation(program->statements);
+  return program;
+}
+
+/// What the last message says: its content, or the last text among its parts.
+std::string final_text(const Json& variables) {
+  const auto messages = variables.find("messages");
+  if (messages != variables.end() && messages->is_array() && !messages->empty()) {
+    const Json& last = messages->back();
+    const Json content = last.is_object() ? last.value("content", Json()) : Json();
+    if (content.is_string()) return content.get<std::string>();
+    for (std::size_t i = content.is_array() ? content.size() : 0; i-- > 0;) {
+      if (content[i].is_object() && content[i].contains("text") && content[i]["text"].is_string()) {
+        return content[i]["text"].get<std::string>();
+      }
+    }
+  }
+  throw Error(GRAFT_E_INVALID, "continue_final_message needs a last message with text.");
+}
+
+/// Cuts what the template wrote behind the last message, so that a model goes on writing it. The
+/// message's own white space at the end stays where the template wrote it.
+void cut_after_final_message(const Json& variables, RenderedChat& chat) {
+  const std::string message = final_text(variables);
+  const std::string bare(jinja::strip(message, true, true));
+  const std::size_t at = chat.text.rfind(bare);
+  if (at == chat.text.npos) {
+    throw Error(GRAFT_E_INVALID,
+                "continue_final_message: the text of the last message is not in what the chat "
+                "template writes, so it cannot be continued.");
+  }
+  const std::string_view from_left = jinja::strip(message, true, false);
+  const bool whole = chat.text.compare(at, from_left.size(), from_left) == 0;
+  chat.text.resize(at + (whole ? from_left.size() : bare.size()));
+  std::erase_if(chat.generated, [&](const TextRange& r) { return r.begin >= chat.text.size(); });
+  for (TextRange& range : chat.generated) range.end = std::min(range.end, chat.text.size());
+}
+
+/// Takes a flag that is not for the template.
+bool take_flag(Json& variables, const char* name) {
+  const auto found = variables.find(name);
+  if (found == variables.end()) return false;
+  const bool value = found->is_boolean() && found->get<bool>();
+  variables.erase(found);
+  return value;
+}
+
+const Json& checked(const Json& variables) {
+  if (variables.is_object()) return variables;
+  throw Error(GRAFT_E_INVALID, cat("the variables of a chat template must be an object, not ",
+                                   variables.type_name(), "."));
+}
+
+RenderedChat render_program(const ChatTemplate::Program& program, const Json& variables,
+                            bool with_marks) {
+  // What transformers always passes, even where the caller does not.
+  Json all = {{"tools", nullptr}, {"documents", nullptr}, {"add_generation_prompt", false}};
+  all.update(program.tokens);
+  all.update(variables);
+  all.erase("chat_template");
+  const bool continues = take_flag(all, "continue_final_message");
+  if (continues && all["add_generation_prompt"] == true) {
+    throw Error(GRAFT_E_INVALID,
+                "continue_final_message and add_generation_prompt exclude each other: one goes on "
+                "with the last message, the other begins a new one.");
+  }
+  RenderedChat out;
+  try {
+    jinja::Rendering rendering =
+        jinja::run(program.statements, *jinja::Value::from(all).dict());
+    if (with_marks && rendering.hidden_spans) {
+      throw Error(GRAFT_E_INVALID,
+                  "the chat template has a generation block inside a macro or a captured block, so "
+                  "the place of what the assistant says is not known.");
+    }
+    out.text = std::move(rendering.text);
+    for (const auto& span : rendering.generated) out.generated.push_back({span.begin, span.end});
+  } catch (const jinja::RunFailure& failure) {
+    fail_at(program.text, failure.at(), failure.what());
+  } catch (const jinja::Failure& failure) {
+    throw Error(GRAFT_E_INVALID, cat("chat template: ", failure.what(), "."));
+  }
+  if (continues) cut_after_final_message(variables, out);
+  return out;
 }
 
 }  // namespace
@@ -102,47 +231,52 @@ std::optional<ChatTemplate> ChatTemplate::load(const fs::path& model_or_file) {
 }
 
 ChatTemplate ChatTemplate::parse(std::string_view source, Json tokens) {
-  auto program = std::make_shared<Program>();
-  program->source = source;
-  program->hash = sha256_hex(source);
-  program->text = jinja::normalize_source(source);
-  program->tokens = std::move(tokens);
-  if (const std::size_t bad = utf8_error(program->text); bad != program->text.size()) {
-    fail_at(program->text, bad, "the template is not UTF-8");
-  }
-  try {
-    program->statements = jinja::parse(program->text);
-  } catch (const jinja::SyntaxFailure& failure) {
-    fail_at(program->text, failure.at(), failure.what());
-  }
+  return parse(Sources{{"default", std::string(source)}}, tokens);
+}
+
+ChatTemplate ChatTemplate::parse(const Sources& sources, const Json& tokens) {
   ChatTemplate out;
-  out.program_ = std::move(program);
+  std::string all;
+  for (const auto& [name, source] : sources) {
+    out.programs_[name] = compile(source, tokens);
+    all += sources.size() == 1 ? source : cat(name, '\n', source, '\n');
+  }
+  out.hash_ = sha256_hex(all);
   return out;
 }
 
-std::string ChatTemplate::render(const Json& variables) const {
-  // What transformers always passes, even where the caller does not.
-  Json all = {{"tools", nullptr}, {"documents", nullptr}, {"add_generation_prompt", false}};
-  all.update(program_->tokens);
-  if (!variables.is_object()) {
-    throw Error(GRAFT_E_INVALID, cat("the variables of a chat template must be an object, not ",
-                                     variables.type_name(), "."));
+const ChatTemplate::Program& ChatTemplate::program_for(const Json& variables) const {
+  std::string name = "default";
+  const auto asked = variables.find("chat_template");
+  const auto tools = variables.find("tools");
+  if (asked != variables.end() && asked->is_string()) {
+    name = asked->get<std::string>();
+  } else if (tools != variables.end() && !tools->is_null() && programs_.contains("tool_use")) {
+    name = "tool_use";
   }
-  all.update(variables);
-  try {
-    return jinja::run(program_->statements, *jinja::Value::from(all).dict());
-  } catch (const jinja::RunFailure& failure) {
-    fail_at(program_->text, failure.at(), failure.what());
-  } catch (const jinja::Failure& failure) {
-    throw Error(GRAFT_E_INVALID, cat("chat template: ", failure.what(), "."));
-  }
+  const auto found = programs_.find(name);
+  if (found != programs_.end()) return *found->second;
+  std::string known;
+  for (const auto& [other, program] : programs_) known += cat(known.empty() ? "" : ", ", other);
+  throw Error(GRAFT_E_INVALID, cat("there is no chat template of the name '", name,
+                                   "'; there are: ", known, ". Name one with \"chat_template\"."));
 }
 
-const std::string& ChatTemplate::hash() const {
-  return program_->hash;
+bool ChatTemplate::marks_generation(const Json& variables) const {
+  return program_for(variables).marks_generation;
 }
+
+std::string ChatTemplate::render(const Json& variables) const {
+  return render_program(program_for(checked(variables)), variables, false).text;
+}
+
+RenderedChat ChatTemplate::render_marked(const Json& variables) const {
+  return render_program(program_for(checked(variables)), variables, true);
+}
+
 const std::string& ChatTemplate::source() const {
-  return program_->source;
+  const auto found = programs_.find("default");
+  return (found != programs_.end() ? found : programs_.begin())->second->source;
 }
 
 }  // namespace graft::core

@@ -10,14 +10,16 @@
 namespace graft::core {
 
 struct TokenizerParts {
-  Json rest;  // the file without model.vocab and model.merges
+  Json rest = Json::object();  // the file without model.vocab and model.merges
   TextArena arena;
-  std::vector<Vocabulary::Entry> vocabulary;
+  std::vector<Vocabulary::Entry> vocabulary;  // texts lie in the file or in the arena
+  std::vector<double> scores;                 // where model.vocab is a list of [text, score]
   std::vector<Bpe::Merge> merges;
-  bool has_vocabulary = false;  // model.vocab is an object of ids
+  enum class Kind { none, ids, scores } kind = Kind::none;  // of model.vocab
 };
 
-/// Throws GRAFT_E_INVALID, with the byte where the file goes wrong.
+/// `text` must outlive what is returned. Throws GRAFT_E_INVALID, with the byte where the file goes
+/// wrong.
 TokenizerParts read_tokenizer_json(std::string_view text, std::string_view who);
 
 }  // namespace graft::core

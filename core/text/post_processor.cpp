@@ -3,138 +3,105 @@
 #include <algorithm>
 
 #include "core/text/byte_alphabet.hpp"
-#include "core/text/config.hpp"
 #include "core/text/unicode.hpp"
 
 namespace graft::core {
 namespace {
 
-constexpr int deepest_sequence = 16;
+/// How many white characters a token's text has at an edge; the alphabet's space is one.
+struct Edges {
+  int left = 0, right = 0;
+};
 
-/// The ids of "special_tokens"[name].
-std::vector<std::int32_t> ids_of(const Json& config, const std::string& name,
-                                 std::string_view who) {
-  const Json& tokens = member(config, "special_tokens", Json::value_t::object, who);
-  std::vector<std::int32_t> out;
-  const Json& token = member(tokens, name.c_str(), Json::value_t::object, who);
-  for (const Json& id : member(token, "ids", Json::value_t::array, who)) {
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > (std::uint64_t{1} << 24)) {
-      throw Error(GRAFT_E_INVALID, cat(who, ": the template's token '", name, "' has the id ",
-                                       to_text(id), "; it must be 0 to ", 1 << 24, "."));
-    }
-    out.push_back(id.get<std::int32_t>());
+Edges white_edges(std::string_view text) {
+  Edges out;
+  int run = 0;
+  bool only_white = true;
+  for (std::size_t at = 0; at < text.size();) {
+    const char32_t c = utf8_next(text, at);
+    const bool white = c == character_of_byte(' ') || is_white_space(c);
+    run = white ? run + 1 : 0;
+    if (only_white && white) ++out.left;
+    only_white &= white;
   }
+  out.right = run;
   return out;
 }
 
-PostProcessor make_template(const Json& config, std::string_view who) {
-  std::vector<std::int32_t> before, after;
-  int sequences = 0;
-  for (const Json& item : member(config, "single", Json::value_t::array, who)) {
-    if (item.contains("Sequence")) {
-      ++sequences;
-      continue;
-    }
-    const Json& special = member(item, "SpecialToken", Json::value_t::object, who);
-    const std::vector<std::int32_t> ids = ids_of(config, text_member(special, "id", who), who);
-    std::vector<std::int32_t>& side = sequences == 0 ? before : after;
-    side.insert(side.end(), ids.begin(), ids.end());
-  }
-  if (sequences != 1) {
-    throw Error(GRAFT_E_INVALID, cat(who, ": the post-processor's \"single\" holds ", sequences,
-                                     " sequences; it must hold one."));
-  }
-  return frame(std::move(before), std::move(after));
-}
-
-PostProcessor make(const Json& config, std::string_view who, int depth) {
-  const std::string type = type_of(config, "post-processor", who);
-  if (type == "ByteLevel") {
-    if (!flag(config, "trim_offsets", true, who)) return {};
-    return trim_offsets(flag(config, "add_prefix_space", true, who));
-  }
-  if (type == "TemplateProcessing") return make_template(config, who);
-  if (type == "Sequence" && depth < deepest_sequence) {
-    std::vector<PostProcessor> steps;
-    for (const Json& step : member(config, "processors", Json::value_t::array, who)) {
-      if (PostProcessor made = make(step, who, depth + 1)) steps.push_back(std::move(made));
-    }
-    return [steps](std::vector<Token>& tokens, const PostContext& context) {
-      for (const PostProcessor& step : steps) step(tokens, context);
-    };
-  }
-  refuse_kind("post-processor", type, "ByteLevel, TemplateProcessing, Sequence, null", who);
-}
-
-bool is_space_in_piece(char32_t c) {
-  return c == character_of_byte(' ') || is_white_space(c);
-}
-
-int spaces_before(std::string_view piece) {
-  int count = 0;
-  for (std::size_t at = 0; at < piece.size() && is_space_in_piece(utf8_next(piece, at));) ++count;
-  return count;
-}
-
-int spaces_after(std::string_view piece) {
-  int count = 0;
-  std::size_t end = piece.size();
-  while (end > 0 && is_space_in_piece(utf8_before(piece, end))) {
-    do --end;
-    while (is_utf8_continuation(piece[end]));
-    ++count;
-  }
-  return count;
-}
-
-/// The place behind the character at `at`; a byte that is no UTF-8 is a character of its own.
-std::int64_t next_character(std::string_view text, std::int64_t at) {
+/// Steps over the characters of an input that need not be UTF-8: a bad byte, or a run of them that
+/// one U+FFFD stands for, is a character.
+std::int64_t after_character(std::string_view text, std::int64_t at) {
   std::size_t bad = 0;
   const std::size_t length = utf8_length_at(text, static_cast<std::size_t>(at), &bad);
   return at + static_cast<std::int64_t>(length != 0 ? length : bad);
 }
 
-std::int64_t character_before(std::string_view text, std::int64_t end) {
+std::int64_t before_character(std::string_view text, std::int64_t end) {
   std::int64_t at = end - 1;
   while (at > 0 && end - at < 4 && is_utf8_continuation(text[static_cast<std::size_t>(at)])) --at;
-  return next_character(text, at) == end ? at : end - 1;
+  return after_character(text, at) == end ? at : end - 1;
+}
+
+void trim_offsets(Sequence& sequence, OffsetTrim how, const PostProcessor::TextOf& text_of) {
+  bool first = true;
+  for (Token& token : sequence.tokens) {
+    Edges white = white_edges(text_of(sequence, token));
+    if (how.add_prefix_space && white.left == 1 && (first || token.begin == 0)) white.left = 0;
+    first = false;
+    for (; white.left > 0 && token.begin < token.end; --white.left) {
+      token.begin = after_character(sequence.input, token.begin);
+    }
+    for (; white.right > 0 && token.begin < token.end; --white.right) {
+      token.end = before_character(sequence.input, token.end);
+    }
+  }
 }
 
 }  // namespace
 
-PostProcessor make_post_processor(const Json& config, std::string_view who) {
-  if (config.is_null()) return {};
-  return make(config, who, 0);
-}
-
-PostProcessor frame(std::vector<std::int32_t> before, std::vector<std::int32_t> after) {
-  return [before = std::move(before), after = std::move(after)](std::vector<Token>& tokens,
-                                                                const PostContext& context) {
-    if (!context.add_special) return;
-    std::vector<Token> head;
-    for (const std::int32_t id : before) head.push_back({id, 0, 0});
-    tokens.insert(tokens.begin(), head.begin(), head.end());
-    for (const std::int32_t id : after) tokens.push_back({id, 0, 0});
-  };
-}
-
-PostProcessor trim_offsets(bool add_prefix_space) {
-  return [add_prefix_space](std::vector<Token>& tokens, const PostContext& context) {
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      Token& token = tokens[i];
-      const std::string_view piece = context.text(token);
-      int leading = spaces_before(piece);
-      // A single space that add_prefix_space put there covers nothing.
-      if ((i == 0 || token.begin == 0) && add_prefix_space && leading == 1) leading = 0;
-      for (; leading > 0 && token.begin < token.end; --leading) {
-        token.begin = next_character(context.input, token.begin);
-      }
-      for (int trailing = spaces_after(piece); trailing > 0 && token.begin < token.end;
-           --trailing) {
-        token.end = character_before(context.input, token.end);
-      }
+std::vector<Token> PostProcessor::apply(std::vector<Sequence> sequences, const TextOf& text_of,
+                                        bool add_special) const {
+  if (trims) {
+    for (Sequence& sequence : sequences) trim_offsets(sequence, trim, text_of);
+  }
+  const bool is_pair = sequences.size() > 1;
+  if (!frames && !is_pair) return std::move(sequences[0].tokens);
+  std::vector<Token> out;
+  const auto add = [&](const Sequence& sequence, std::int32_t type) {
+    for (Token token : sequence.tokens) {
+      token.type = type;
+      out.push_back(token);
     }
   };
+  if (!frames) {
+    add(sequences[0], 0);
+    add(sequences[1], 1);
+    return out;
+  }
+  for (const FramePart& part : is_pair ? frame.pair : frame.single) {
+    if (part.what == FramePart::What::first) {
+      add(sequences[0], part.type);
+    } else if (part.what == FramePart::What::second && is_pair) {
+      add(sequences[1], part.type);
+    } else if (add_special) {
+      for (const std::int32_t id : part.ids) out.push_back({id, 0, 0, part.type, true});
+    }
+  }
+  return out;
+}
+
+Frame frame_around(const std::vector<std::int32_t>& before,
+                   const std::vector<std::int32_t>& after) {
+  Frame out;
+  const auto add = [&](std::vector<FramePart>& to, FramePart::What text, std::int32_t type) {
+    if (!before.empty()) to.push_back({FramePart::What::special, before, type});
+    to.push_back({text, {}, type});
+    if (!after.empty()) to.push_back({FramePart::What::special, after, type});
+  };
+  add(out.single, FramePart::What::first, 0);
+  add(out.pair, FramePart::What::first, 0);
+  add(out.pair, FramePart::What::second, 1);
+  return out;
 }
 
 }  // namespace graft::core

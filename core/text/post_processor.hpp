@@ -1,7 +1,7 @@
 // Fourth stage of a tokenizer: tokens that frame a text, and offsets as they are reported.
 #pragma once
+#include <cstdint>
 #include <functional>
-#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -10,23 +10,46 @@
 
 namespace graft::core {
 
-/// What a post-processor may know besides the tokens.
-struct PostContext {
-  std::string_view input;  // the caller's text, which offsets refer to
-  /// The token's text: as the vocabulary writes it, or the stretch of input of an added token.
-  std::function<std::string_view(const Token&)> text;
-  bool add_special = false;
+/// Of which tokens the result is made, in order.
+struct FramePart {
+  enum class What { special, first, second } what = What::special;
+  std::vector<std::int32_t> ids;  // of special tokens
+  std::int32_t type = 0;
+};
+struct Frame {
+  std::vector<FramePart> single, pair;
 };
 
-using PostProcessor = std::function<void(std::vector<Token>& tokens, const PostContext& context)>;
+/// Takes the white space at a token's edges out of its offsets, a character of the input for each.
+struct OffsetTrim {
+  bool add_prefix_space = true;  // a single space at the start may be one that was put there
+};
 
-/// From the "post_processor" of a tokenizer.json; null gives an empty function. Throws
+/// One text's tokens, and what trimming needs besides them.
+struct Sequence {
+  std::string_view input;  // what the offsets refer to
+  std::vector<Token> tokens;
+};
+
+/// A description, worked off by apply(). By default it adds nothing.
+struct PostProcessor {
+  bool trims = false;
+  OffsetTrim trim;
+  bool frames = false;
+  Frame frame;
+
+  /// Text of a token: as the vocabulary writes it, or the stretch of input of an added token.
+  using TextOf = std::function<std::string_view(const Sequence& of, const Token& token)>;
+  /// `sequences`: one text, or two. Without `add_special` a frame only gives types.
+  std::vector<Token> apply(std::vector<Sequence> sequences, const TextOf& text_of,
+                           bool add_special) const;
+};
+
+/// From the "post_processor" of a tokenizer.json; null gives one that adds nothing. Throws
 /// GRAFT_E_INVALID with the name of a kind that is not supported.
 PostProcessor make_post_processor(const Json& config, std::string_view who);
 
-/// `before` text `after`.
-PostProcessor frame(std::vector<std::int32_t> before, std::vector<std::int32_t> after);
-/// Takes the white space at a token's edges out of its offsets, a character of the input for each.
-PostProcessor trim_offsets(bool add_prefix_space);
+/// `before` text `after`, and the same around a second text.
+Frame frame_around(const std::vector<std::int32_t>& before, const std::vector<std::int32_t>& after);
 
 }  // namespace graft::core

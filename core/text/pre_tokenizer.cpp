@@ -1,119 +1,84 @@
 #include "core/text/pre_tokenizer.hpp"
 
-#include "core/text/config.hpp"
-#include "core/text/split.hpp"
+#include "core/text/byte_alphabet.hpp"
+#include "core/text/unicode.hpp"
 
 namespace graft::core {
 namespace {
 
-constexpr int deepest_sequence = 16;
-
-SplitBehavior behavior_from(const Json& config, std::string_view who) {
-  const std::string name = text_member(config, "behavior", who);
-  if (name == "Removed") return SplitBehavior::removed;
-  if (name == "Isolated") return SplitBehavior::isolated;
-  if (name == "MergedWithPrevious") return SplitBehavior::merged_with_previous;
-  if (name == "MergedWithNext") return SplitBehavior::merged_with_next;
-  if (name == "Contiguous") return SplitBehavior::contiguous;
-  refuse_kind("split behavior", name,
-              "Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous", who);
-}
-
-/// `text` as an expression that matches just it.
-std::string pattern_of_literal(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (std::string_view("\\^$.[]|()?*+{}#-").find(c) != std::string_view::npos) out += '\\';
-    out += c;
+/// Splits every piece at matches(text, found), whose ranges count from the piece's beginning.
+template <class Matches>
+void split_pieces(Pieces& pieces, SplitBehavior behavior, bool invert, const Matches& matches) {
+  std::vector<TextRange> out, found;
+  for (const TextRange& range : pieces.ranges) {
+    found.clear();
+    matches(pieces.text.text.substr(range.begin, range.end - range.begin), found);
+    for (TextRange& match : found) {
+      match.begin += range.begin;
+      match.end += range.begin;
+    }
+    split_range(range, found, behavior, invert, out);
   }
-  return out;
-}
-
-Regex pattern_from(const Json& config, std::string_view who) {
-  const Json& pattern = member(config, "pattern", Json::value_t::object, who);
-  if (pattern.contains("String"))
-    return {pattern_of_literal(text_member(pattern, "String", who)), who};
-  return {member(pattern, "Regex", Json::value_t::string, who).get_ref<const std::string&>(), who};
+  pieces.ranges = std::move(out);
 }
 
 /// Puts a space in front of every piece that does not begin with one. It stands for what the
 /// piece's first character stands for.
 void add_prefix_spaces(Pieces& pieces) {
-  AlignedText out;
-  std::vector<TextRange> ranges;
-  for (const TextRange& range : pieces.ranges) {
-    const std::size_t begin = out.text.size();
-    if (pieces.text.text[range.begin] != ' ') {
-      std::size_t next = range.begin + 1;
-      while (next < range.end && (pieces.text.text[next] & 0xC0) == 0x80) ++next;
-      out.append(" ", pieces.text.source(range.begin, next));
-    }
-    for (std::size_t i = range.begin; i < range.end; ++i) {
-      out.append(pieces.text.text.substr(i, 1), pieces.text.source(i, i + 1));
-    }
-    ranges.push_back({begin, out.text.size()});
-  }
-  pieces.storage = std::move(out);
-  pieces.text = pieces.storage.view();
-  pieces.ranges = std::move(ranges);
+  const std::string_view text = pieces.text.text;
+  bool all_begin_so = true;
+  for (const TextRange& range : pieces.ranges) all_begin_so &= text[range.begin] == ' ';
+  if (all_begin_so) return;
+  pieces.rewrite([text](Rewriter& writer, TextRange range) {
+    if (text[range.begin] != ' ') writer.put(" ", range.begin, range.begin + 1);
+    writer.keep(range.begin, range.end);
+  });
 }
 
-PreTokenizer make(const Json& config, std::string_view who, int depth) {
-  const std::string type = type_of(config, "pre-tokenizer", who);
-  if (type == "ByteLevel") {
-    return byte_level(flag(config, "add_prefix_space", true, who),
-                      flag(config, "use_regex", true, who));
-  }
-  if (type == "Digits") return split_digits(flag(config, "individual_digits", false, who));
-  if (type == "Split") {
-    return split_at(pattern_from(config, who), behavior_from(config, who),
-                    flag(config, "invert", false, who));
-  }
-  if (type == "Sequence" && depth < deepest_sequence) {
-    const Json& list = member(config, "pretokenizers", Json::value_t::array, who);
-    std::vector<PreTokenizer> steps;
-    for (std::size_t i = 0; i < list.size(); ++i) {
-      if (type_of(list[i], "pre-tokenizer", who) == "ByteLevel" && i + 1 < list.size()) {
-        throw Error(GRAFT_E_INVALID,
-                    cat(who, ": the pre-tokenizer '", type_of(list[i + 1], "pre-tokenizer", who),
-                        "' after ByteLevel is not supported; ByteLevel must come last."));
-      }
-      steps.push_back(make(list[i], who, depth + 1));
+/// Writes the bytes as the characters of the alphabet that they have stood for so far.
+void write_byte_alphabet(Pieces& pieces) {
+  const std::string_view text = pieces.text.text;
+  pieces.rewrite([text](Rewriter& writer, TextRange range) {
+    for (std::size_t i = range.begin; i < range.end; ++i) {
+      writer.put(text_of_byte(static_cast<unsigned char>(text[i])), i, i + 1);
     }
-    return in_sequence(std::move(steps));
-  }
-  refuse_kind("pre-tokenizer", type, "ByteLevel, Digits, Split, Sequence, null", who);
+  });
+  pieces.byte_level = false;
 }
 
 }  // namespace
 
-PreTokenizer make_pre_tokenizer(const Json& config, std::string_view who) {
-  if (config.is_null()) return {};
-  return make(config, who, 0);
+void Pieces::rewrite(const std::function<void(Rewriter&, TextRange)>& piece) {
+  AlignedText out;
+  Rewriter writer(text, out);
+  for (TextRange& range : ranges) {
+    const std::size_t begin = out.text.size();
+    piece(writer, range);
+    range = {begin, out.text.size()};
+  }
+  storage = std::move(out);
+  text = TextView(storage);
 }
 
 PreTokenizer split_at(Regex pattern, SplitBehavior behavior, bool invert) {
   return [pattern = std::move(pattern), behavior, invert](Pieces& pieces) {
-    std::vector<TextRange> out, matches;
-    for (const TextRange& range : pieces.ranges) {
-      const std::string_view text = pieces.text.text.substr(range.begin, range.end - range.begin);
-      matches.clear();
-      pattern.matches(text, matches);
-      const std::size_t first = out.size();
-      split_range(text.size(), matches, behavior, invert, out);
-      for (std::size_t i = first; i < out.size(); ++i) {
-        out[i].begin += range.begin;
-        out[i].end += range.begin;
-      }
-    }
-    pieces.ranges = std::move(out);
+    split_pieces(pieces, behavior, invert,
+                 [&](std::string_view text, std::vector<TextRange>& found) {
+                   pattern.matches(text, found);
+                 });
   };
 }
 
-PreTokenizer split_digits(bool individual) {
-  // Unicode 17's digits are in this class, though not yet in that of regular expressions.
-  return split_at(Regex("[\\p{N}\\x{11DE0}-\\x{11DE9}\\x{16FF4}-\\x{16FF6}]", "Digits"),
-                  individual ? SplitBehavior::isolated : SplitBehavior::contiguous, false);
+PreTokenizer split_at_class(bool (*is_in_class)(char32_t), SplitBehavior behavior) {
+  return [is_in_class, behavior](Pieces& pieces) {
+    split_pieces(pieces, behavior, false,
+                 [&](std::string_view text, std::vector<TextRange>& found) {
+                   for (std::size_t at = 0; at < text.size();) {
+                     const std::size_t begin = at;
+                     if (is_in_class(utf8_next(text, at))) found.push_back({begin, at});
+                   }
+                 });
+  };
 }
 
 PreTokenizer byte_level(bool add_prefix_space, bool use_regex) {
@@ -127,9 +92,49 @@ PreTokenizer byte_level(bool add_prefix_space, bool use_regex) {
   };
 }
 
+PreTokenizer metaspace(std::string replacement, Prefix prefix, bool split) {
+  return [replacement = std::move(replacement), prefix, split](Pieces& pieces) {
+    const TextView before = pieces.text;
+    const std::string_view text = before.text;
+    pieces.rewrite([&](Rewriter& writer, TextRange range) {
+      const std::string_view piece = text.substr(range.begin, range.end - range.begin);
+      const bool has_prefix = piece.front() == ' ' || piece.starts_with(replacement);
+      const bool asks = prefix == Prefix::always ||
+                        (prefix == Prefix::first &&
+                         before.source(range.begin, range.begin + 1).begin == 0);
+      if (asks && !has_prefix) writer.put(replacement, range.begin, range.begin + 1);
+      std::size_t kept = range.begin;
+      for (std::size_t at = range.begin; at < range.end; ++at) {
+        if (text[at] != ' ') continue;
+        writer.keep(kept, at);
+        writer.put(replacement, at, at + 1);
+        kept = at + 1;
+      }
+      writer.keep(kept, range.end);
+    });
+    if (!split) return;
+    split_pieces(pieces, SplitBehavior::merged_with_next, false,
+                 [&](std::string_view piece, std::vector<TextRange>& found) {
+                   for (std::size_t at = piece.find(replacement); at != piece.npos;
+                        at = piece.find(replacement, at + replacement.size())) {
+                     found.push_back({at, at + replacement.size()});
+                   }
+                 });
+  };
+}
+
+PreTokenizer bert_words() {
+  return in_sequence({split_at_class(is_white_space, SplitBehavior::removed),
+                      split_at_class(is_punctuation, SplitBehavior::isolated)});
+}
+
 PreTokenizer in_sequence(std::vector<PreTokenizer> steps) {
   return [steps = std::move(steps)](Pieces& pieces) {
-    for (const PreTokenizer& step : steps) step(pieces);
+    for (const PreTokenizer& step : steps) {
+      // Those that come after ByteLevel see the characters of its alphabet.
+      if (pieces.byte_level) write_byte_alphabet(pieces);
+      step(pieces);
+    }
   };
 }
 

@@ -1,12 +1,14 @@
 // Second stage of a tokenizer: text to the pieces that the model sees one at a time.
 #pragma once
 #include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/base/json.hpp"
 #include "core/text/aligned.hpp"
 #include "core/text/regex.hpp"
+#include "core/text/split.hpp"
 
 namespace graft::core {
 
@@ -17,6 +19,9 @@ struct Pieces {
   std::vector<TextRange> ranges;
   bool byte_level = false;
   AlignedText storage;  // what `text` views, once a pre-tokenizer has rewritten it
+
+  /// Rewrites the text: piece(writer, range) writes each piece anew.
+  void rewrite(const std::function<void(Rewriter&, TextRange)>& piece);
 };
 
 using PreTokenizer = std::function<void(Pieces&)>;
@@ -25,20 +30,19 @@ using PreTokenizer = std::function<void(Pieces&)>;
 /// GRAFT_E_INVALID with the name of a kind that is not supported.
 PreTokenizer make_pre_tokenizer(const Json& config, std::string_view who);
 
-/// What becomes of the matches that a text is split at.
-enum class SplitBehavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
-
 PreTokenizer split_at(Regex pattern, SplitBehavior behavior, bool invert);
-PreTokenizer split_digits(bool individual);
+/// Splits at each character of a class.
+PreTokenizer split_at_class(bool (*is_in_class)(char32_t), SplitBehavior behavior);
 /// `use_regex`: split with GPT-2's expression first.
 PreTokenizer byte_level(bool add_prefix_space, bool use_regex);
+
+/// SentencePiece's words: spaces become `replacement`, which begins the pieces.
+enum class Prefix { never, first, always };
+PreTokenizer metaspace(std::string replacement, Prefix prefix, bool split);
+PreTokenizer bert_words();
 PreTokenizer in_sequence(std::vector<PreTokenizer> steps);
 
 inline constexpr std::string_view gpt2_pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-inline constexpr std::string_view llama3_pattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-inline constexpr std::string_view qwen2_pattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 }  // namespace graft::core

@@ -53,32 +53,39 @@ Regex::Regex(std::string_view pattern, std::string_view who) : pattern_(pattern)
   }
   code_ = std::shared_ptr<const void>(
       code, [](const void* p) { pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(p))); });
-  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // Without it matching is slower, not different.
+  // Without it matching is slower, not different.
+  jit_ = pcre2_jit_compile(code, PCRE2_JIT_COMPLETE) == 0;
 }
 
-void Regex::matches(std::string_view text, std::vector<TextRange>& out) const {
+void Regex::matches(std::string_view text, std::vector<TextRange>& out, Empty empty) const {
   thread_local Workspace workspace;
   const auto* code = static_cast<const pcre2_code*>(code_.get());
   std::string other;
   if (stand_in_for_newer(text, other)) text = other;
-  std::size_t at = 0;
-  while (at < text.size()) {
-    const int found = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
-                                  PCRE2_NO_UTF_CHECK, workspace.data, workspace.context);
+  const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+  const PCRE2_SIZE* match = pcre2_get_ovector_pointer(workspace.data);
+  std::size_t last_end = text.npos;
+  for (std::size_t at = 0; at <= text.size();) {
+    const int found =
+        jit_ ? pcre2_jit_match(code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, workspace.data,
+                               workspace.context)
+             : pcre2_match(code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, workspace.data,
+                           workspace.context);
     if (found == PCRE2_ERROR_NOMATCH) return;
     if (found < 0) {
       throw Error(GRAFT_E_INVALID,
                   cat("the regular expression '", pattern_, "' gave up on a text of ", text.size(),
                       " bytes at byte ", at, ": ", message_of(found), "."));
     }
-    const PCRE2_SIZE* match = pcre2_get_ovector_pointer(workspace.data);
     if (match[1] > match[0]) {
       out.push_back({match[0], match[1]});
-      at = match[1];
-    } else {
-      at = match[0];
-      if (at < text.size()) utf8_next(text, at);
+      at = last_end = match[1];
+      continue;
     }
+    if (empty == Empty::included && match[0] != last_end) out.push_back({match[0], match[0]});
+    at = match[0];
+    if (at >= text.size()) return;
+    utf8_next(text, at);
   }
 }
 

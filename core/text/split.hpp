@@ -2,13 +2,16 @@
 #pragma once
 #include <vector>
 
-#include "core/text/pre_tokenizer.hpp"
+#include "core/text/aligned.hpp"
 
 namespace graft::core {
 
-/// Appends to `out` the pieces of [0, size) that splitting at `matches` (in order, disjoint) gives.
-/// `invert` swaps matches and what lies between them. No piece is empty.
-void split_range(std::size_t size, const std::vector<TextRange>& matches, SplitBehavior behavior,
+/// What becomes of the matches that a text is split at.
+enum class SplitBehavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
+
+/// Appends to `out` the pieces of `range` that splitting at `matches` (within it, in order,
+/// disjoint) gives. `invert` swaps matches and what lies between them. No piece is empty.
+void split_range(TextRange range, const std::vector<TextRange>& matches, SplitBehavior behavior,
                  bool invert, std::vector<TextRange>& out);
 
 }  // namespace graft::core

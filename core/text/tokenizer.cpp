@@ -1,6 +1,7 @@
 #include "core/text/tokenizer.hpp"
 
 #include "core/base/error.hpp"
+#include "core/base/json.hpp"
 #include "core/text/byte_alphabet.hpp"
 #include "core/text/tables.hpp"
 #include "core/text/utf8.hpp"
@@ -11,41 +12,35 @@ namespace {
 /// One call of encode(): the pipeline over one text.
 class Encoding {
  public:
-  explicit Encoding(const Tokenizer::Tables& tables) : tables_(tables) {}
+  explicit Encoding(const Tokenizer::Tables& tables)
+      : tables_(tables), memory_(tables.memories.take()) {}
+  ~Encoding() { tables_.memories.give(std::move(memory_)); }
+  Encoding(const Encoding&) = delete;
+  Encoding& operator=(const Encoding&) = delete;
 
-  void run(const TextView& input) {
-    std::vector<Segment> segments;
-    tables_.added.split(input.text, false, segments);
-    for (const Segment& segment : segments) {
-      const TextView part = input.part(segment.range.begin, segment.range.end);
-      if (segment.token != nullptr) {
-        add_token(*segment.token, part);
-      } else {
-        normalise(part);
-      }
-    }
+  std::vector<Token> run(const TextView& input) {
+    tokens_.reserve(input.text.size() / 4);
+    for_segments(input, false, [this](const TextView& part) {
+      AlignedText normal;
+      const bool changed = tables_.normalizer && tables_.normalizer(part, normal);
+      for_segments(changed ? TextView(normal) : part, true,
+                   [this](const TextView& rest) { tokenize(rest); });
+    });
+    return std::move(tokens_);
   }
-  std::vector<Token>& tokens() { return tokens_; }
 
  private:
-  void add_token(const AddedToken& token, const TextView& part) {
-    if (part.text.empty()) return;
-    const SourceSpan span = part.source(0, part.text.size());
-    tokens_.push_back({token.id, span.begin, span.end});
-  }
-
-  void normalise(const TextView& part) {
-    AlignedText normal;
-    const bool changed = tables_.normalizer && tables_.normalizer(part, normal);
-    const TextView text = changed ? normal.view() : part;
+  /// Adds the added tokens in `text`, and calls other(part) for what lies between them.
+  template <class Other>
+  void for_segments(const TextView& text, bool normalized, const Other& other) {
     std::vector<Segment> segments;
-    tables_.added.split(text.text, true, segments);
+    tables_.added.split(text.text, normalized, segments);
     for (const Segment& segment : segments) {
-      const TextView rest = text.part(segment.range.begin, segment.range.end);
-      if (segment.token != nullptr) {
-        add_token(*segment.token, rest);
-      } else {
-        tokenize(rest);
+      const TextRange range = segment.range;
+      if (segment.token == nullptr) {
+        other(text.part(range.begin, range.end));
+      } else if (range.begin < range.end) {
+        add(segment.token->id, text.source(range.begin, range.end));
       }
     }
   }
@@ -56,52 +51,97 @@ class Encoding {
     pieces.ranges.push_back({0, text.text.size()});
     if (tables_.pre_tokenizer) tables_.pre_tokenizer(pieces);
     for (const TextRange& range : pieces.ranges) {
-      const TextView piece = pieces.text.part(range.begin, range.end);
-      units_.clear();
-      tables_.model.encode(tables_.vocabulary, piece.text, pieces.byte_level, workspace_, units_);
-      std::size_t covered = 0;
-      for (const Unit& unit : units_) covered += unit.bytes;
-      if (pieces.byte_level && covered < piece.text.size()) {
-        add_with_gaps(piece);
+      const std::string_view piece =
+          pieces.text.text.substr(range.begin, range.end - range.begin);
+      const std::vector<Unit>& units =
+          memory_->encode(tables_.model, tables_.vocabulary, piece, pieces.byte_level);
+      if (pieces.byte_level && !units.empty() && units.back().end < piece.size()) {
+        add_with_gaps(pieces.text.part(range.begin, range.end), units);
         continue;
       }
-      std::size_t at = 0;
-      for (const Unit& unit : units_) {
-        add_unit(unit.id, piece.source(at, at + unit.bytes));
-        at += unit.bytes;
+      for (const Unit& unit : units) {
+        add(unit.id, pieces.text.source(range.begin + unit.begin, range.begin + unit.end));
       }
     }
   }
 
   /// Bytes outside the vocabulary are dropped, and what follows them in the piece moves up: each
   /// token covers as many bytes of the alphabet's text as it has, from the end of the one before.
-  void add_with_gaps(const TextView& piece) {
+  void add_with_gaps(const TextView& piece, const std::vector<Unit>& units) {
     std::vector<std::size_t> byte_at;  // by place in the alphabet's text
     for (std::size_t i = 0; i < piece.text.size(); ++i) {
       byte_at.insert(byte_at.end(), text_of_byte(static_cast<unsigned char>(piece.text[i])).size(),
                      i);
     }
     std::size_t at = 0;
-    for (const Unit& unit : units_) {
+    for (const Unit& unit : units) {
       const std::size_t end =
           std::min(byte_at.size(), at + tables_.vocabulary.piece(unit.id).size());
-      add_unit(unit.id, piece.source(byte_at[at], byte_at[end - 1] + 1));
+      add(unit.id, piece.source(byte_at[at], byte_at[end - 1] + 1));
       at = end;
     }
   }
 
-  void add_unit(std::int32_t id, SourceSpan span) { tokens_.push_back({id, span.begin, span.end}); }
+  void add(std::int32_t id, SourceSpan span) {
+    Token token;
+    token.id = id;
+    token.begin = span.begin;
+    token.end = span.end;
+    tokens_.push_back(token);
+  }
 
   const Tokenizer::Tables& tables_;
-  Bpe::Workspace workspace_;
-  std::vector<Unit> units_;
+  std::unique_ptr<ModelMemory> memory_;
   std::vector<Token> tokens_;
 };
 
+Sequence encoded(const Tokenizer::Tables& tables, std::string_view text) {
+  Encoding encoding(tables);
+  if (is_utf8(text)) return {text, encoding.run(TextView(text))};
+  const AlignedText repaired = repair_utf8(text);
+  return {text, encoding.run(TextView(repaired))};
+}
+
+std::vector<Token> processed(const Tokenizer::Tables& tables, std::vector<Sequence> sequences,
+                             bool add_special) {
+  const auto text_of = [&](const Sequence& of, const Token& token) {
+    if (tables.added.find(token.id) == nullptr) return tables.vocabulary.piece(token.id);
+    return of.input.substr(static_cast<std::size_t>(token.begin),
+                           static_cast<std::size_t>(token.end - token.begin));
+  };
+  return tables.post_processor.apply(std::move(sequences), text_of, add_special);
+}
+
+/// An object, or null where there is no such file.
+Json object_in(const fs::path& file) {
+  if (!fs::exists(file)) return {};
+  Json out = parse_json(read_file(file), file.string());
+  if (out.is_object()) return out;
+  throw Error(GRAFT_E_INVALID, cat(file.string(), ": must be an object."));
+}
+
 }  // namespace
+
+std::unique_ptr<ModelMemory> ModelMemories::take() {
+  const std::lock_guard lock(mutex_);
+  if (free_.empty()) return std::make_unique<ModelMemory>();
+  std::unique_ptr<ModelMemory> out = std::move(free_.back());
+  free_.pop_back();
+  return out;
+}
+
+void ModelMemories::give(std::unique_ptr<ModelMemory> memory) {
+  const std::lock_guard lock(mutex_);
+  free_.push_back(std::move(memory));
+}
 
 std::string_view Tokenizer::Tables::piece(std::int64_t id) const {
   if (const AddedToken* token = added.find(id)) return token->content;
+  return vocabulary.piece(id);
+}
+
+std::string_view Tokenizer::Tables::decoded(std::int64_t id) const {
+  if (const AddedToken* token = added.find(id)) return token->decoded();
   return vocabulary.piece(id);
 }
 
@@ -118,33 +158,32 @@ Tokenizer Tokenizer::load(const fs::path& model) {
     return out;
   }
   const fs::path file = model / "tokenizer.json";
-  if (!fs::exists(file)) {
-    throw Error(GRAFT_E_NOT_FOUND, cat("'", model.string(), "' holds no tokenizer.json, and is no ",
-                                       ".gguf file either."));
+  const fs::path pieces = model / "tokenizer.model";
+  if (!fs::exists(file) && fs::exists(pieces)) {
+    out.tables_ = tables_from_model_file(MappedFile::open(pieces).text(),
+                                         object_in(model / "tokenizer_config.json"),
+                                         object_in(model / "special_tokens_map.json"),
+                                         pieces.string());
+    return out;
   }
-  const auto tables = tables_from_json(MappedFile::open(file).text(), file.string());
-  const fs::path config = model / "tokenizer_config.json";
-  if (fs::exists(config)) read_special_names(read_file(config), config.string(), *tables);
-  out.tables_ = tables;
+  if (!fs::exists(file)) {
+    throw Error(GRAFT_E_NOT_FOUND,
+                cat("'", model.string(), "' holds no tokenizer.json and no tokenizer.model, and is ",
+                    "no .gguf file either."));
+  }
+  out.tables_ = tables_from_json(MappedFile::open(file).text(),
+                                 object_in(model / "tokenizer_config.json"),
+                                 object_in(model / "special_tokens_map.json"), file.string());
   return out;
 }
 
 std::vector<Token> Tokenizer::encode(std::string_view text, bool add_special) const {
-  Encoding encoding(*tables_);
-  if (is_utf8(text)) {
-    encoding.run({text});
-  } else {
-    encoding.run(repair_utf8(text).view());
-  }
-  if (tables_->post_processor) {
-    const auto text_of = [&](const Token& token) {
-      if (tables_->added.find(token.id) == nullptr) return tables_->vocabulary.piece(token.id);
-      return text.substr(static_cast<std::size_t>(token.begin),
-                         static_cast<std::size_t>(token.end - token.begin));
-    };
-    tables_->post_processor(encoding.tokens(), {text, text_of, add_special});
-  }
-  return std::move(encoding.tokens());
+  return processed(*tables_, {encoded(*tables_, text)}, add_special);
+}
+
+std::vector<Token> Tokenizer::encode_pair(std::string_view first, std::string_view second,
+                                          bool add_special) const {
+  return processed(*tables_, {encoded(*tables_, first), encoded(*tables_, second)}, add_special);
 }
 
 std::vector<std::int32_t> Tokenizer::ids(std::string_view text, bool add_special) const {
@@ -157,25 +196,21 @@ std::string Tokenizer::decode(const std::vector<std::int32_t>& ids, bool skip_sp
   std::vector<std::string_view> pieces;
   pieces.reserve(ids.size());
   for (const std::int32_t id : ids) {
-    const std::string_view text = piece(id);
-    const AddedToken* added = tables_->added.find(id);
-    if (skip_special && added != nullptr && added->special) continue;
-    pieces.push_back(added != nullptr ? added->decoded() : text);
+    piece(id);  // throws where there is none
+    if (!skip_special || !is_special(id)) pieces.push_back(tables_->decoded(id));
   }
   return tables_->decoder.text(pieces);
 }
 
-std::string Tokenizer::bytes_of(std::int32_t id) const {
-  return tables_->decoder.bytes(piece(id));
+bool Tokenizer::cleans_up_spaces() const {
+  return tables_->cleans_up_spaces;
 }
 
 std::string_view Tokenizer::piece(std::int32_t id) const {
   const std::string_view piece = tables_->piece(id);
-  if (piece.data() == nullptr) {
-    throw Error(GRAFT_E_INVALID, cat("the tokenizer has no token with the id ", id,
-                                     "; ids are below ", size(), "."));
-  }
-  return piece;
+  if (piece.data() != nullptr) return piece;
+  throw Error(GRAFT_E_INVALID, cat("the tokenizer has no token with the id ", id,
+                                   "; ids are below ", size(), "."));
 }
 
 std::optional<std::int32_t> Tokenizer::id_of(std::string_view piece) const {
@@ -201,6 +236,9 @@ std::optional<std::int32_t> Tokenizer::pad() const {
 }
 std::optional<std::int32_t> Tokenizer::unk() const {
   return tables_->unk;
+}
+const std::vector<std::string>& Tokenizer::notes() const {
+  return tables_->notes;
 }
 
 }  // namespace graft::core

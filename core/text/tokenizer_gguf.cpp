@@ -1,158 +1,217 @@
-// A byte-level tokenizer from the metadata of a .gguf file.
+// A tokenizer from the metadata of a .gguf file.
 #include "core/base/error.hpp"
 #include "core/tensor/gguf.hpp"
+#include "core/text/gguf_families.hpp"
+#include "core/text/sentencepiece.hpp"
+#include "core/text/special_tokens.hpp"
 #include "core/text/tables.hpp"
 
 namespace graft::core {
 namespace {
 
-enum class Split { gpt2, digits_gpt2, llama3, qwen2 };
+enum Type { normal = 1, unknown, control, user_defined, unused, byte };
 
-/// What the name in tokenizer.ggml.pre stands for. What GGUF has no place for (normal form,
-/// ignore_merges) follows from it too.
-struct Family {
-  std::string_view name;
-  Split split = Split::gpt2;
-  bool nfc = false;
-  bool ignore_merges = false;
-  bool add_bos = false;
-};
+class Reader {
+ public:
+  explicit Reader(const fs::path& path) : file_(Gguf::open(path)), who_(path.string()) {}
 
-constexpr Family families[] = {
-    {"gpt-2"},
-    {"default"},  // what files without a name get: written for GPT-2, before there were names
-    {"phi-2"},
-    {"smollm", Split::digits_gpt2},
-    {"starcoder", Split::digits_gpt2},
-    {"refact", Split::digits_gpt2},
-    {"llama-bpe", Split::llama3, false, true, true},
-    {"llama3", Split::llama3, false, true, true},
-    {"llama-v3", Split::llama3, false, true, true},
-    {"falcon3", Split::llama3, false, true, true},
-    {"qwen2", Split::qwen2, true},
-    {"deepseek-r1-qwen", Split::qwen2, true},
-};
-
-const Family& family_of(std::string_view pre, std::string_view who) {
-  std::string known;
-  for (const Family& family : families) {
-    if (family.name == pre) return family;
-    known += cat(known.empty() ? "" : ", ", family.name);
-  }
-  throw Error(GRAFT_E_INVALID,
-              cat(who, ": the pre-tokenizer '", pre,
-                  "' (tokenizer.ggml.pre) is not supported; supported are ", known, "."));
-}
-
-PreTokenizer pre_tokenizer_of(Split split) {
-  const auto words = [](std::string_view pattern) {
-    return in_sequence({split_at(Regex(pattern, "pre-tokenizer"), SplitBehavior::isolated, false),
-                        byte_level(false, false)});
-  };
-  switch (split) {
-    case Split::llama3:
-      return words(llama3_pattern);
-    case Split::qwen2:
-      return words(qwen2_pattern);
-    case Split::digits_gpt2:
-      return in_sequence({split_digits(true), byte_level(false, true)});
-    case Split::gpt2:
-      break;
-  }
-  return byte_level(false, true);
-}
-
-std::vector<Bpe::Merge> merges_of(const Gguf& file, TextArena& arena, std::string_view who) {
-  std::vector<Bpe::Merge> out;
-  for (const std::string_view text : file.texts("tokenizer.ggml.merges")) {
-    const std::string_view line = arena.keep(text);
-    const std::size_t space = line.find(' ', 1);
-    if (space == line.npos) {
-      throw Error(GRAFT_E_INVALID, cat(who, ": merge ", out.size(), ", '", line,
-                                       "', must be two pieces and a space."));
+  std::shared_ptr<Tokenizer::Tables> run() {
+    if (file_.has("tokenizer.huggingface.json")) {
+      return tables_from_json(file_.text("tokenizer.huggingface.json"), {}, {}, who_);
     }
-    out.emplace_back(line.substr(0, space), line.substr(space + 1));
+    const std::string_view model = file_.text("tokenizer.ggml.model");
+    if (model != "gpt2" && model != "llama" && model != "bert" && model != "t5") {
+      throw Error(GRAFT_E_INVALID,
+                  cat(who_, ": the tokenizer '", model, "' (tokenizer.ggml.model) is not ",
+                      "supported; supported are gpt2, llama, bert, t5."));
+    }
+    tokens_ = file_.texts("tokenizer.ggml.tokens");
+    if (model == "gpt2") return byte_level_bpe();
+    if (model == "bert") return word_piece();
+    return sentencepiece(model == "t5");
   }
-  return out;
-}
 
-/// Control tokens (3) and those that a user defined (4) are found in the text before all else.
-std::vector<AddedToken> added_tokens_of(const Gguf& file, const Vocabulary& vocabulary,
-                                        std::string_view who) {
-  std::vector<AddedToken> out;
-  if (!file.has("tokenizer.ggml.token_type")) return out;
-  const std::vector<std::int64_t> types = file.integers("tokenizer.ggml.token_type");
-  if (static_cast<std::int64_t>(types.size()) != vocabulary.size()) {
-    throw Error(GRAFT_E_INVALID, cat(who, ": tokenizer.ggml.token_type has ", types.size(),
-                                     " entries for ", vocabulary.size(), " tokens."));
-  }
-  for (std::size_t id = 0; id < types.size(); ++id) {
-    if (types[id] != 3 && types[id] != 4) continue;
-    AddedToken token;
-    token.content = vocabulary.piece(static_cast<std::int64_t>(id));
-    token.normalized = false;
-    token.special = types[id] == 3;
-    out.push_back(std::move(token));
-  }
-  return out;
-}
+ private:
+  static std::string key(std::string_view name) { return cat("tokenizer.ggml.", name); }
 
-std::optional<std::int32_t> id_at(const Gguf& file, std::string_view key,
-                                  const Vocabulary& vocabulary, std::string_view who) {
-  const std::string name = cat("tokenizer.ggml.", key);
-  if (!file.has(name)) return std::nullopt;
-  const std::int64_t id = file.integer(name);
-  if (!vocabulary.has(id)) {
-    throw Error(GRAFT_E_INVALID, cat(who, ": ", name, " = ", id, " is no token; ids are 0 to ",
-                                     vocabulary.size() - 1, "."));
+  std::int64_t count() const { return static_cast<std::int64_t>(tokens_.size()); }
+
+  /// `otherwise`, where the file is silent and has so many tokens.
+  std::optional<std::int32_t> id(std::string_view name, std::int64_t otherwise = -1) const {
+    if (!file_.has(key(name))) {
+      if (otherwise < 0 || otherwise >= count()) return std::nullopt;
+      return static_cast<std::int32_t>(otherwise);
+    }
+    const std::int64_t id = file_.integer(key(name));
+    if (id < 0 || id >= count()) {
+      throw Error(GRAFT_E_INVALID, cat(who_, ": ", key(name), " = ", id, " is no token; ids are 0 ",
+                                       "to ", count() - 1, "."));
+    }
+    return static_cast<std::int32_t>(id);
   }
-  return static_cast<std::int32_t>(id);
-}
+
+  std::vector<Vocabulary::Entry> entries() const {
+    std::vector<Vocabulary::Entry> out;
+    for (const std::string_view token : tokens_) {
+      out.push_back({token, static_cast<std::int64_t>(out.size())});
+    }
+    return out;
+  }
+
+  /// Types by id; all normal where the file has none.
+  std::vector<std::int64_t> types() const {
+    if (!file_.has(key("token_type"))) return std::vector<std::int64_t>(tokens_.size(), normal);
+    std::vector<std::int64_t> out = file_.integers(key("token_type"));
+    if (out.size() == tokens_.size()) return out;
+    throw Error(GRAFT_E_INVALID, cat(who_, ": tokenizer.ggml.token_type has ", out.size(),
+                                     " entries for ", tokens_.size(), " tokens."));
+  }
+
+  /// Control tokens and those that a user defined are found in the text before all else.
+  std::vector<AddedToken> added_tokens(const Vocabulary& vocabulary) const {
+    std::vector<AddedToken> out;
+    const std::vector<std::int64_t> all = types();
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (all[i] != control && all[i] != user_defined) continue;
+      AddedToken token;
+      token.content = vocabulary.piece(static_cast<std::int64_t>(i));
+      token.normalized = false;
+      token.special = all[i] == control;
+      out.push_back(std::move(token));
+    }
+    return out;
+  }
+
+  std::vector<Bpe::Merge> merges() const {
+    std::vector<Bpe::Merge> out;
+    for (const std::string_view line : file_.texts(key("merges"))) {
+      const std::size_t space = line.find(' ', 1);
+      if (space == line.npos) {
+        throw Error(GRAFT_E_INVALID, cat(who_, ": merge ", out.size(), ", '", line,
+                                         "', must be two pieces and a space."));
+      }
+      out.push_back({line.substr(0, space), line.substr(space + 1)});
+    }
+    return out;
+  }
+
+  void frame(Tokenizer::Tables& tables, bool add_bos, bool add_eos) const {
+    const auto framed = [&](const char* name, bool otherwise, std::optional<std::int32_t> token) {
+      std::vector<std::int32_t> out;
+      if (token && file_.flag(key(name), otherwise)) out.push_back(*token);
+      return out;
+    };
+    tables.post_processor.frames = true;
+    tables.post_processor.frame = frame_around(framed("add_bos_token", add_bos, tables.bos),
+                                               framed("add_eos_token", add_eos, tables.eos));
+  }
+
+  std::shared_ptr<Tokenizer::Tables> byte_level_bpe() const {
+    auto tables = std::make_shared<Tokenizer::Tables>();
+    const GgufFamily& family = gguf_family(file_.text(key("pre"), "default"), who_);
+    if (family.split == GgufFamily::Split::unnamed) {
+      tables->notes.push_back(cat(who_, ": the file does not name its pre-tokenizer ",
+                                  "(tokenizer.ggml.pre), so its text may be cut into other tokens ",
+                                  "than the model was trained on."));
+    }
+    tables->vocabulary = Vocabulary(entries(), who_);
+    BpeOptions options;
+    options.ignore_merges = family.ignore_merges;
+    tables->model = Bpe(tables->vocabulary, merges(), options, who_);
+    if (family.nfc) tables->normalizer = normal_form(true, false);
+    tables->pre_tokenizer = pre_tokenizer_of(family.split);
+    tables->decoder = Decoder::byte_level();
+    tables->added = AddedTokens(added_tokens(tables->vocabulary), tables->vocabulary,
+                                tables->normalizer, who_);
+    tables->bos = id("bos_token_id");
+    tables->eos = id("eos_token_id");
+    tables->pad = id("padding_token_id");
+    tables->unk = id("unknown_token_id");
+    frame(*tables, family.add_bos || family.add_sep, family.add_sep);
+    return tables;
+  }
+
+  /// Tokens are stored with U+2581 before words in place of "##" before what goes on.
+  std::shared_ptr<Tokenizer::Tables> word_piece() const {
+    auto tables = std::make_shared<Tokenizer::Tables>();
+    TextArena arena;
+    std::vector<Vocabulary::Entry> all = entries();
+    constexpr std::string_view word = "\u2581";
+    for (Vocabulary::Entry& entry : all) {
+      if (entry.piece.starts_with(word)) {
+        entry.piece.remove_prefix(word.size());
+      } else if (!(entry.piece.starts_with('[') && entry.piece.ends_with(']'))) {
+        entry.piece = arena.keep(cat("##", entry.piece));
+      }
+    }
+    tables->vocabulary = Vocabulary(all, who_);
+    tables->unk = id("unknown_token_id", 100);
+    if (!tables->unk) {
+      throw Error(GRAFT_E_INVALID, cat(who_, ": a bert tokenizer needs ", key("unknown_token_id"),
+                                       "."));
+    }
+    tables->model = WordPiece(tables->vocabulary, tables->vocabulary.piece(*tables->unk), "##", 100,
+                              who_);
+    tables->normalizer = bert_normalizer({});
+    tables->pre_tokenizer = bert_words();
+    tables->decoder = Decoder::of({word_pieces("##", true)});
+    tables->added = AddedTokens(added_tokens(tables->vocabulary), tables->vocabulary,
+                                tables->normalizer, who_);
+    const auto cls = file_.has(key("cls_token_id")) ? id("cls_token_id") : id("bos_token_id", 101);
+    const auto sep =
+        file_.has(key("seperator_token_id")) ? id("seperator_token_id") : id("eos_token_id", 102);
+    tables->bos = cls;
+    tables->eos = sep;
+    tables->pad = id("padding_token_id", 0);
+    using What = FramePart::What;
+    Frame& around = tables->post_processor.frame;
+    if (cls) around.single.push_back({What::special, {*cls}, 0});
+    around.single.push_back({What::first, {}, 0});
+    if (sep) around.single.push_back({What::special, {*sep}, 0});
+    around.pair = around.single;
+    around.pair.push_back({What::second, {}, 1});
+    if (sep) around.pair.push_back({What::special, {*sep}, 1});
+    tables->post_processor.frames = true;
+    return tables;
+  }
+
+  std::shared_ptr<Tokenizer::Tables> sentencepiece(bool t5) const {
+    SentencePieceParts parts;
+    parts.unigram = t5;
+    parts.pieces = entries();
+    parts.scores = file_.floats(key("scores"));
+    for (const std::int64_t type : types()) {
+      if (type < normal || type > byte) {
+        throw Error(GRAFT_E_INVALID, cat(who_, ": tokenizer.ggml.token_type holds ", type,
+                                         "; there are 1 to 6."));
+      }
+      parts.types.push_back(static_cast<SentencePieceParts::Type>(type));
+    }
+    parts.add_prefix = file_.flag(key("add_space_prefix"), true);
+    if (t5) {
+      parts.remove_extra_spaces = file_.flag(key("remove_extra_whitespaces"), false);
+      if (file_.has(key("precompiled_charsmap"))) {
+        parts.charsmap = std::string(file_.find(key("precompiled_charsmap"))->bytes);
+      }
+    }
+    parts.bos = id("bos_token_id", t5 ? -1 : 1);
+    parts.eos = id("eos_token_id", t5 ? 1 : 2);
+    parts.unk = id("unknown_token_id", t5 ? 2 : 0);
+    parts.pad = id("padding_token_id", t5 ? 0 : -1);
+    parts.add_bos = file_.flag(key("add_bos_token"), !t5);
+    parts.add_eos = file_.flag(key("add_eos_token"), t5);
+    return tables_from_sentencepiece(parts, who_);
+  }
+
+  Gguf file_;
+  std::string who_;
+  std::vector<std::string_view> tokens_;
+};
 
 }  // namespace
 
 std::shared_ptr<Tokenizer::Tables> tables_from_gguf(const fs::path& path) {
-  const Gguf file = Gguf::open(path);
-  const std::string who = path.string();
-  if (file.has("tokenizer.huggingface.json")) {
-    return tables_from_json(file.text("tokenizer.huggingface.json"), who);
-  }
-  const std::string_view model = file.text("tokenizer.ggml.model");
-  if (model != "gpt2") {
-    throw Error(GRAFT_E_INVALID, cat(who, ": the tokenizer '", model, "' (tokenizer.ggml.model) ",
-                                     "is not supported; supported is gpt2, byte-level BPE."));
-  }
-  const Family& family = family_of(file.text("tokenizer.ggml.pre", "default"), who);
-
-  auto tables = std::make_shared<Tokenizer::Tables>();
-  TextArena arena;
-  std::vector<Vocabulary::Entry> entries;
-  for (const std::string_view token : file.texts("tokenizer.ggml.tokens")) {
-    entries.push_back({arena.keep(token), static_cast<std::int64_t>(entries.size())});
-  }
-  const std::vector<Bpe::Merge> merges = merges_of(file, arena, who);
-  tables->vocabulary = Vocabulary(entries, std::move(arena), who);
-  BpeOptions options;
-  options.ignore_merges = family.ignore_merges;
-  tables->model = Bpe(tables->vocabulary, merges, options, who);
-  if (family.nfc) tables->normalizer = normalize_nfc;
-  tables->pre_tokenizer = pre_tokenizer_of(family.split);
-  tables->decoder = Decoder::byte_level();
-  tables->added = AddedTokens(added_tokens_of(file, tables->vocabulary, who), tables->vocabulary,
-                              tables->normalizer, who);
-  tables->bos = id_at(file, "bos_token_id", tables->vocabulary, who);
-  tables->eos = id_at(file, "eos_token_id", tables->vocabulary, who);
-  tables->pad = id_at(file, "padding_token_id", tables->vocabulary, who);
-  tables->unk = id_at(file, "unknown_token_id", tables->vocabulary, who);
-
-  const auto framed = [&](const char* key, bool otherwise, std::optional<std::int32_t> id) {
-    std::vector<std::int32_t> out;
-    if (id && file.flag(cat("tokenizer.ggml.", key), otherwise)) out.push_back(*id);
-    return out;
-  };
-  tables->post_processor = frame(framed("add_bos_token", family.add_bos, tables->bos),
-                                 framed("add_eos_token", false, tables->eos));
-  return tables;
+  return Reader(path).run();
 }
 
 }  // namespace graft::core

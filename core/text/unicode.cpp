@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <bitset>
 #include <iterator>
 
 namespace graft::core {
@@ -14,6 +15,14 @@ struct CodeRange {
 struct StandIn {
   char32_t first, last, other;
 };
+struct Letter {
+  char32_t first, small;
+};
+struct ScriptRange {
+  char32_t first, last;
+  int script;
+};
+#include "core/text/unicode_scripts.inc"
 #include "core/text/unicode_tables.inc"
 
 /// The entry of a sorted table that holds `c`, or null.
@@ -22,6 +31,22 @@ const Entry* entry_of(const Entry (&table)[size], char32_t c) {
   const Entry* at = std::lower_bound(std::begin(table), std::end(table), c,
                                      [](const Entry& e, char32_t code) { return e.last < code; });
   return at != std::end(table) && at->first <= c ? at : nullptr;
+}
+
+bool is_letter(char32_t c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/// Pages of 64 characters with one that stand_in_for_newer() replaces.
+const std::bitset<0x110000 / 64>& newer_pages() {
+  static const auto pages = [] {
+    std::bitset<0x110000 / 64> out;
+    for (const StandIn& entry : newer_characters) {
+      for (char32_t c = entry.first / 64; c <= entry.last / 64; ++c) out.set(c);
+    }
+    return out;
+  }();
+  return pages;
 }
 
 }  // namespace
@@ -33,31 +58,47 @@ bool is_white_space(char32_t c) {
 }
 
 bool is_word_character(char32_t c) {
-  // Circled and squared letters are Alphabetic, but in a class of symbols.
-  if ((c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
-      (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189)) {
-    return true;
+  if (c < 0x80) return is_letter(c) || (c >= '0' && c <= '9') || c == '_';
+  return entry_of(word_characters, c) != nullptr;
+}
+
+bool is_number(char32_t c) {
+  return c < 0x80 ? c >= '0' && c <= '9' : entry_of(numbers, c) != nullptr;
+}
+
+bool is_punctuation(char32_t c) {
+  if (c < 0x80) return c > ' ' && c < 0x7F && !is_letter(c) && !(c >= '0' && c <= '9');
+  return entry_of(punctuation, c) != nullptr;
+}
+
+bool is_combining_mark(char32_t c) {
+  return entry_of(combining_marks, c) != nullptr;
+}
+bool is_nonspacing_mark(char32_t c) {
+  return entry_of(nonspacing_marks, c) != nullptr;
+}
+
+bool is_bert_control(char32_t c) {
+  if (c < 0x80) return (c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7F;
+  return entry_of(bert_controls, c) != nullptr;
+}
+
+char32_t small_letter(char32_t c) {
+  for (const Letter& letter : newer_small_letters) {
+    if (c >= 0x1C89 && letter.first == c) return letter.small;
   }
-  if (c == 0x200C || c == 0x200D) return true;
-  switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-    case UTF8PROC_CATEGORY_MN:
-    case UTF8PROC_CATEGORY_MC:
-    case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_PC:
-      return true;
-    default:
-      return false;
-  }
+  return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
+
+int script_of(char32_t c) {
+  if (c == ' ') return 0;
+  // Letters and signs of ASCII are those of Latin and of no script; the table begins after them.
+  const ScriptRange* entry = entry_of(scripts, c < 0x80 ? (is_letter(c) ? 0xAA : 0xA1) : c);
+  return entry != nullptr ? entry->script : 0;
 }
 
 bool stand_in_for_newer(std::string_view text, std::string& out) {
+  static const auto& pages = newer_pages();
   bool found = false;
   for (std::size_t at = 0; at < text.size();) {
     // All of them take three bytes or four.
@@ -66,7 +107,9 @@ bool stand_in_for_newer(std::string_view text, std::string& out) {
       continue;
     }
     const std::size_t start = at;
-    const StandIn* entry = entry_of(newer_characters, utf8_next(text, at));
+    const char32_t c = utf8_next(text, at);
+    if (!pages.test(c / 64)) continue;
+    const StandIn* entry = entry_of(newer_characters, c);
     if (entry == nullptr) continue;
     if (!found) out.assign(text);
     found = true;

@@ -87,4 +87,16 @@ std::string utf8_lossy(std::string_view text) {
   return out;
 }
 
+std::size_t utf8_unfinished(std::string_view text) {
+  for (std::size_t back = 1; back <= 3 && back <= text.size(); ++back) {
+    const std::size_t at = text.size() - back;
+    if (is_utf8_continuation(text[at])) continue;
+    std::size_t bad = 0;
+    const auto lead = static_cast<unsigned char>(text[at]);
+    const bool begins = lead >= 0xC2 && lead <= 0xF4;
+    return begins && utf8_length_at(text, at, &bad) == 0 && bad == back ? back : 0;
+  }
+  return 0;
+}
+
 }  // namespace graft::core

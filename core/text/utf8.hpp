@@ -26,6 +26,9 @@ bool is_utf8(std::string_view text);
 /// `text` with each maximal invalid part replaced by U+FFFD.
 std::string utf8_lossy(std::string_view text);
 
+/// How many bytes at the end of `text` are the beginning of a character that more bytes may end.
+std::size_t utf8_unfinished(std::string_view text);
+
 inline constexpr std::string_view utf8_replacement = "\xEF\xBF\xBD";
 
 }  // namespace graft::core

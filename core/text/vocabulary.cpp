@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
 
 #include "core/base/error.hpp"
 
@@ -31,8 +30,8 @@ std::int64_t largest_id(std::int64_t count) {
   return std::min<std::int64_t>(std::int64_t{1} << 24, 8 * count + (std::int64_t{1} << 16));
 }
 
-Vocabulary::Vocabulary(const std::vector<Entry>& entries, TextArena arena, std::string_view who)
-    : arena_(std::move(arena)), count_(static_cast<std::int64_t>(entries.size())) {
+Vocabulary::Vocabulary(const std::vector<Entry>& entries, std::string_view who)
+    : count_(static_cast<std::int64_t>(entries.size())) {
   std::int64_t last = -1;
   for (const Entry& entry : entries) {
     if (entry.id < 0 || entry.id > largest_id(count_)) {
@@ -45,34 +44,55 @@ Vocabulary::Vocabulary(const std::vector<Entry>& entries, TextArena arena, std::
   pieces_.resize(static_cast<std::size_t>(last + 1));
   std::size_t capacity = 16;
   while (capacity < 2 * entries.size()) capacity *= 2;
-  slots_.assign(capacity, -1);
+  slots_.assign(capacity, Slot());
   for (const Entry& entry : entries) {
     std::string_view& piece = pieces_[static_cast<std::size_t>(entry.id)];
     if (piece.data() != nullptr) {
       throw Error(GRAFT_E_INVALID, cat(who, ": '", piece, "' and '", entry.piece,
                                        "' have the same id ", entry.id, "."));
     }
-    const std::size_t at = slot(entry.piece);
-    if (slots_[at] >= 0) {
-      throw Error(GRAFT_E_INVALID, cat(who, ": '", entry.piece, "' has two ids, ", slots_[at],
-                                       " and ", entry.id, "."));
+    const std::uint64_t hash = text_hash(entry.piece);
+    Slot& free = slots_[slot(entry.piece, hash)];
+    if (free.id >= 0) {
+      throw Error(GRAFT_E_INVALID,
+                  cat(who, ": '", entry.piece, "' has two ids, ", free.id, " and ", entry.id, "."));
     }
-    piece = entry.piece;
-    slots_[at] = static_cast<std::int32_t>(entry.id);
+    piece = arena_.keep(entry.piece);
+    free = {static_cast<std::uint32_t>(hash >> 32), static_cast<std::int32_t>(entry.id)};
   }
 }
 
-std::size_t Vocabulary::slot(std::string_view piece) const {
+std::size_t Vocabulary::slot(std::string_view piece, std::uint64_t hash) const {
   const std::size_t mask = slots_.size() - 1;
-  std::size_t at = std::hash<std::string_view>()(piece) & mask;
-  while (slots_[at] >= 0 && pieces_[static_cast<std::size_t>(slots_[at])] != piece) {
+  const auto tag = static_cast<std::uint32_t>(hash >> 32);
+  std::size_t at = hash & mask;
+  while (slots_[at].id >= 0 &&
+         (slots_[at].tag != tag || pieces_[static_cast<std::size_t>(slots_[at].id)] != piece)) {
     at = (at + 1) & mask;
   }
   return at;
 }
 
-std::int32_t Vocabulary::find(std::string_view piece) const {
-  return slots_.empty() ? -1 : slots_[slot(piece)];
+std::uint64_t text_hash(std::string_view text) {
+  constexpr std::uint64_t odd = 0x9E3779B97F4A7C15u;
+  std::uint64_t hash = text.size() * odd;
+  const auto add = [&](std::uint64_t word) {
+    hash = (hash ^ word) * odd;
+    hash ^= hash >> 29;
+  };
+  const char* at = text.data();
+  std::size_t left = text.size();
+  for (; left >= 8; left -= 8, at += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, at, 8);
+    add(word);
+  }
+  std::uint64_t word = 0;
+  for (std::size_t i = 0; i < left; ++i) {
+    word |= static_cast<std::uint64_t>(static_cast<unsigned char>(at[i])) << (8 * i);
+  }
+  add(word);
+  return (hash ^ (hash >> 32)) * odd;
 }
 
 }  // namespace graft::core

@@ -19,20 +19,26 @@ class TextArena {
   char* next_ = nullptr;
 };
 
+/// A quick hash of a text; not safe against those who choose the text.
+std::uint64_t text_hash(std::string_view text);
+
 /// A model's vocabulary. Ids may have gaps, pieces and ids are unique.
 class Vocabulary {
  public:
   struct Entry {
-    std::string_view piece;  // must outlive the vocabulary; see arena()
+    std::string_view piece;
     std::int64_t id = 0;
   };
   Vocabulary() = default;
-  /// Throws GRAFT_E_INVALID on a piece or id that is there twice, and on an id that is negative or
+  /// Copies the pieces. Throws GRAFT_E_INVALID on a piece or id that is there twice, and on an id that is negative or
   /// far beyond the number of pieces. `who` names the source in errors.
-  Vocabulary(const std::vector<Entry>& entries, TextArena arena, std::string_view who);
+  Vocabulary(const std::vector<Entry>& entries, std::string_view who);
 
   /// -1 where there is none.
-  std::int32_t find(std::string_view piece) const;
+  std::int32_t find(std::string_view piece) const { return find(piece, text_hash(piece)); }
+  std::int32_t find(std::string_view piece, std::uint64_t hash) const {
+    return slots_.empty() ? -1 : slots_[slot(piece, hash)].id;
+  }
   /// Empty where the id has no piece.
   std::string_view piece(std::int64_t id) const {
     return id >= 0 && id < size() ? pieces_[static_cast<std::size_t>(id)] : std::string_view();
@@ -43,11 +49,15 @@ class Vocabulary {
   std::int64_t count() const { return count_; }
 
  private:
-  std::size_t slot(std::string_view piece) const;
+  struct Slot {
+    std::uint32_t tag = 0;  // upper half of the hash: most other pieces are told apart by it
+    std::int32_t id = -1;   // -1: free
+  };
+  std::size_t slot(std::string_view piece, std::uint64_t hash) const;
 
   TextArena arena_;
   std::vector<std::string_view> pieces_;
-  std::vector<std::int32_t> slots_;  // open addressing over a power of two; -1 is free
+  std::vector<Slot> slots_;  // open addressing over a power of two
   std::int64_t count_ = 0;
 };
 

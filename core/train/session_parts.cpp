@@ -78,6 +78,11 @@ Encoder Text::encoder() const {
     e.render = [self = *this](const Json& variables) {
       return self.chat_template().render(variables);
     };
+    e.render_marked = [self = *this](const Json& variables) -> std::optional<RenderedChat> {
+      const ChatTemplate& chat = self.chat_template();
+      if (!chat.marks_generation(variables)) return std::nullopt;
+      return chat.render_marked(variables);
+    };
   }
   e.is_special = [self = *this](std::int32_t id) {
     return self.tokenizer_ && self.tokenizer_->is_special(id);

@@ -114,13 +114,14 @@ Value arithmetic(std::string_view op, const Value& a, const Value& b, Limits& li
     limits.text(a.text()->size() + b.text()->size());
     return *a.text() + *b.text();
   }
-  if (op == "+" && a.list() != nullptr && b.list() != nullptr && a.is_tuple() == b.is_tuple()) {
+  if (op == "+" && a.is_plain_row() && b.is_plain_row() && a.is_tuple() == b.is_tuple()) {
     limits.step(a.list()->size() + b.list()->size());
     List out = *a.list();
     out.insert(out.end(), b.list()->begin(), b.list()->end());
     return a.is_tuple() ? Value::tuple(std::move(out)) : Value::list(std::move(out));
   }
-  const auto repeats = [](const Value& v) { return v.is_text() || v.list() != nullptr; };
+  const auto repeats = [](const Value& v) { return v.is_text() || v.is_plain_row(); };
+  if (op == "%" && a.is_text()) return formatted(*a.text(), b, limits);
   if (op == "*" && repeats(a) && b.is_integer()) return repeated(a, b.as_integer(), limits);
   if (op == "*" && a.is_integer() && repeats(b)) return repeated(b, a.as_integer(), limits);
   unsupported(op, a, b);
@@ -147,7 +148,7 @@ Value item_at(const Value& container, const Value& index) {
 
 Value slice(const Value& container, const Value& start, const Value& stop, const Value& step,
             Limits& limits) {
-  if (!container.is_text() && container.list() == nullptr) {
+  if (!container.is_text() && !container.is_indexed_row()) {
     throw Failure(cat("a ", container.type_name(), " cannot be sliced"));
   }
   const List items = iterate(container, limits);

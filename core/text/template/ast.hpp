@@ -29,7 +29,8 @@ enum class ExprKind {
   condition,    // items[0] if items[1] else items[2]
   arithmetic,   // items[0] text items[1]
   concatenate,  // items[0] ~ items[1] ~ ..
-  compare       // items[0] names[0] items[1] names[1] items[2] ..
+  compare,      // items[0] names[0] items[1] names[1] items[2] ..
+  captured      // the text of the block that a filter is applied to
 };
 
 struct Expr;
@@ -42,7 +43,7 @@ struct Expr {
   Value value;
   std::vector<ExprPtr> items;
   std::vector<std::string> names;  // of the last arguments, which are named; or comparisons
-  Filter filter = nullptr;
+  Filter filter = nullptr;  // null: unknown, and an error when it is reached
   Test test = nullptr;
   int depth = 1;  // of the tree below, which is walked by recursion
 
@@ -56,10 +57,14 @@ enum class StmtKind {
   branch,     // if value: body, else other
   loop,       // for targets in value [if filter]: body, else other
   assign,     // set targets = value
-  capture,    // set targets: body
+  capture,    // set targets: body, through the filters in value
   skip,       // continue
   leave,      // break
-  generation  // body: what the assistant says
+  generation,  // body: what the assistant says
+  macro,       // text(targets): body; values are the defaults of the last targets
+  call,        // value, a call of a macro that may call this body with targets
+  filter,      // value, applied to what the body writes
+  scope        // targets = values, in a scope of their own: body
 };
 
 struct Stmt;
@@ -70,8 +75,12 @@ struct Stmt {
   std::size_t at = 0;
   std::string text;
   ExprPtr value, filter;
+  std::vector<ExprPtr> values;
   std::vector<std::string> targets;  // "ns.name" sets a member of a namespace
   bool unpacks = false;              // targets are parts of the value
+  bool recursive = false;            // a loop that its body may call
+  /// Names that the body of a macro uses without setting them: those that take what is left.
+  bool takes_varargs = false, takes_kwargs = false, takes_caller = false;
   Block body, other;
 };
 

@@ -25,6 +25,7 @@ class Arguments {
   List rest();
   /// The named ones that are left.
   std::vector<std::pair<std::string, Value>> rest_named() { return std::move(named_); }
+  bool has_positional() const { return next_ < positional_.size(); }
   bool empty() const { return next_ >= positional_.size() && named_.empty(); }
   /// Fails on arguments that nobody took.
   void done() const;
@@ -47,6 +48,8 @@ bool is_global_function(std::string_view name);
 
 /// Calls a global function or a method.
 Value call(const Function& function, Arguments& arguments);
+/// Calls a joiner or a cycler.
+Value count(const Counter& counter, Arguments& arguments);
 /// What `value.name` finds besides keys: a method, or undefined.
 Value attribute(const Value& value, std::string_view name);
 /// `value[index]`.
@@ -56,9 +59,8 @@ Value subscript(const Value& value, const Value& index);
 std::string to_json_text(const Value& value, const Value& indent, bool ensure_ascii, bool sort_keys,
                          std::string_view comma, std::string_view colon, Limits& limits);
 
-/// str.upper(), str.lower(), str.capitalize(), str.title().
+/// str.upper() and str.lower().
 std::string upper(std::string_view text);
 std::string lower(std::string_view text);
-std::string capitalize(std::string_view text);
 
 }  // namespace graft::core::jinja

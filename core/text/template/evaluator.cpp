@@ -1,5 +1,7 @@
 #include "core/text/template/evaluator.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "core/text/template/python.hpp"
@@ -13,7 +15,7 @@ class Evaluator {
  public:
   explicit Evaluator(Dict variables) { scopes_.push_back(std::move(variables)); }
 
-  std::string run(const Block& program) {
+  Rendering run(const Block& program) {
     try {
       block(program);
     } catch (const RunFailure&) {
@@ -21,11 +23,26 @@ class Evaluator {
     } catch (const Failure& failure) {
       throw RunFailure(failure.what(), at_);
     }
-    return std::move(out_);
+    return {std::move(out_), std::move(spans_), hidden_spans_};
   }
 
  private:
+  /// Counts how deep blocks, macros and expressions are in each other: all of it is recursion here.
+  class Depth {
+   public:
+    explicit Depth(int& depth) : depth_(depth) {
+      if (++depth_ > deepest_run) throw Failure(cat("a recursion deeper than ", deepest_run));
+    }
+    ~Depth() { --depth_; }
+    Depth(const Depth&) = delete;
+    Depth& operator=(const Depth&) = delete;
+
+   private:
+    int& depth_;
+  };
+
   Flow block(const Block& statements) {
+    const Depth depth(depth_);
     for (const Stmt& statement : statements) {
       const Flow flow = execute(statement);
       if (flow != Flow::next) return flow;
@@ -58,9 +75,156 @@ class Evaluator {
       case StmtKind::leave:
         return Flow::leave;
       case StmtKind::generation:
-        return block(s.body);
+        return generation(s);
+      case StmtKind::macro:
+        scopes_.back().set(s.text, Function{s.text, nullptr, &s, scopes_.size(), nullptr});
+        return Flow::next;
+      case StmtKind::call:
+        write(str(call_with_body(s), limits_));
+        return Flow::next;
+      case StmtKind::filter:
+        write(str(filtered(s), limits_));
+        return Flow::next;
+      case StmtKind::scope:
+        with(s);
+        return Flow::next;
     }
     return Flow::next;
+  }
+
+  Flow generation(const Stmt& s) {
+    const std::size_t begin = out_.size();
+    const Flow flow = block(s.body);
+    if (captures_ > 0) {
+      hidden_spans_ = true;
+    } else {
+      spans_.push_back({begin, out_.size()});
+    }
+    return flow;
+  }
+
+  void with(const Stmt& s) {
+    Dict scope;
+    for (std::size_t i = 0; i < s.targets.size(); ++i) {
+      scope.set(s.targets[i], eval(*s.values[i]));
+    }
+    scopes_.push_back(std::move(scope));
+    block(s.body);
+    scopes_.pop_back();
+  }
+
+  /// What run() writes while it is at work.
+  template <class Run>
+  std::string captured(const Run& work) {
+    std::string outer = std::exchange(out_, {});
+    ++captures_;
+    work();
+    --captures_;
+    return std::exchange(out_, std::move(outer));
+  }
+
+  std::string captured_body(const Stmt& s) {
+    return captured([&] {
+      scopes_.emplace_back();
+      block(s.body);
+      scopes_.pop_back();
+    });
+  }
+
+  /// What a block writes, through the filters of the statement.
+  Value filtered(const Stmt& s) {
+    Value text = captured_body(s);
+    if (!s.value) return text;
+    std::swap(captured_text_, text);
+    Value out = eval(*s.value);
+    std::swap(captured_text_, text);
+    return out;
+  }
+
+  /// A call of a macro that gets the statement's body as its caller.
+  Value call_with_body(const Stmt& s) {
+    const Function caller{"caller", nullptr, &s, scopes_.size(), nullptr};
+    List parts = values(*s.value, 0);
+    at_ = s.at;
+    const Function* macro = defined(parts[0]).function();
+    if (macro == nullptr || macro->body == nullptr) {
+      throw Failure("'call' needs the call of a macro");
+    }
+    Function with_caller = *macro;
+    with_caller.caller = std::make_shared<const Value>(caller);
+    Arguments arguments = arguments_of(*s.value, parts);
+    return run_body(with_caller, arguments);
+  }
+
+  /// A macro, the body of a call block, or a recursive loop.
+  Value run_body(const Function& function, Arguments& a) {
+    const Depth depth(depth_);
+    const Stmt& s = *function.body;
+    limits_.step(8);
+    // The body sees the scopes that it stands in, not those that it is called from.
+    const std::size_t seen = std::min(function.scopes, scopes_.size());
+    std::vector<Dict> hidden(std::make_move_iterator(scopes_.begin() +
+                                                     static_cast<std::ptrdiff_t>(seen)),
+                             std::make_move_iterator(scopes_.end()));
+    scopes_.resize(seen);
+    std::string out;
+    if (s.kind == StmtKind::loop) {
+      const List items = iterate(a.require("iterable"), limits_);
+      a.done();
+      out = captured([&] { loop_over(s, items); });
+    } else {
+      const std::int64_t loops = std::exchange(loop_depth_, 0);
+      scopes_.emplace_back();
+      bind(function, a);
+      out = captured([&] { block(s.body); });
+      loop_depth_ = loops;
+    }
+    scopes_.resize(seen);
+    std::move(hidden.begin(), hidden.end(), std::back_inserter(scopes_));
+    return out;
+  }
+
+  void bind(const Function& function, Arguments& a) {
+    const Stmt& s = *function.body;
+    List positional = a.rest();
+    std::vector<std::pair<std::string, Value>> named = a.rest_named();
+    Value caller = Undefined{"caller"};
+    if (function.caller) caller = *function.caller;
+    const std::size_t without_default = s.targets.size() - s.values.size();
+    for (std::size_t i = 0; i < s.targets.size(); ++i) {
+      const auto given = std::find_if(named.begin(), named.end(), [&](const auto& argument) {
+        return argument.first == s.targets[i];
+      });
+      Value value = Undefined{cat("parameter ", s.targets[i])};
+      if (i < positional.size()) {
+        if (given != named.end()) throw Failure(cat("'", s.targets[i], "' is there twice"));
+        value = positional[i];
+      } else if (given != named.end()) {
+        value = std::move(given->second);
+        named.erase(given);
+      } else if (i >= without_default) {
+        value = eval(*s.values[i - without_default]);
+      }
+      scopes_.back().set(s.targets[i], std::move(value));
+    }
+    positional.erase(positional.begin(),
+                     positional.begin() + static_cast<std::ptrdiff_t>(
+                                              std::min(s.targets.size(), positional.size())));
+    Dict rest;
+    for (auto& [name, value] : named) {
+      if (name == "caller" && s.takes_caller && !function.caller) {
+        caller = std::move(value);
+      } else if (s.takes_kwargs) {
+        rest.set(name, std::move(value));
+      } else {
+        throw Failure(cat("there is no argument '", name, "'"));
+      }
+    }
+    if (function.caller && !s.takes_caller) throw Failure("the macro does not use its caller");
+    if (!positional.empty() && !s.takes_varargs) throw Failure("too many arguments");
+    if (s.takes_varargs) scopes_.back().set("varargs", Value::tuple(std::move(positional)));
+    if (s.takes_kwargs) scopes_.back().set("kwargs", std::move(rest));
+    if (s.takes_caller) scopes_.back().set("caller", std::move(caller));
   }
 
   void write(std::string_view text) {
@@ -70,7 +234,11 @@ class Evaluator {
   }
 
   Flow loop(const Stmt& s) {
-    List items = iterate(eval(*s.value), limits_);
+    loop_over(s, iterate(eval(*s.value), limits_));
+    return Flow::next;
+  }
+
+  void loop_over(const Stmt& s, List items) {
     if (s.filter) {
       List kept;
       for (Value& item : items) {
@@ -81,32 +249,34 @@ class Evaluator {
       }
       items = std::move(kept);
     }
-    if (items.empty()) return block(s.other);
-    const auto shared = std::make_shared<const Value>(Value::list(std::move(items)));
-    const List& list = *shared->list();
+    if (items.empty()) {
+      block(s.other);
+      return;
+    }
+    Loop loop;
+    loop.items = std::make_shared<const Value>(Value::list(std::move(items)));
+    loop.depth = ++loop_depth_;
+    loop.last_changed = limits_.keep(Value(Undefined{}));
+    if (s.recursive) {
+      loop.again =
+          std::make_shared<const Value>(Function{"loop", nullptr, &s, scopes_.size(), nullptr});
+    }
+    const List& list = *loop.items->list();
     Flow flow = Flow::next;
-    ++loop_depth_;
     for (std::size_t i = 0; i < list.size() && flow != Flow::leave; ++i) {
       limits_.step();
+      loop.index = i;
       scopes_.emplace_back();
-      scopes_.back().set("loop", Loop{shared, i, loop_depth_});
+      scopes_.back().set("loop", loop);
       at_ = s.at;
       assign(s, list[i]);
       flow = block(s.body);
       scopes_.pop_back();
     }
     --loop_depth_;
-    return Flow::next;
   }
 
-  void capture(const Stmt& s) {
-    std::string outer = std::exchange(out_, {});
-    scopes_.emplace_back();
-    block(s.body);
-    scopes_.pop_back();
-    Value text(std::exchange(out_, std::move(outer)));
-    set(s.targets[0], std::move(text));
-  }
+  void capture(const Stmt& s) { set(s.targets[0], filtered(s)); }
 
   void assign(const Stmt& s, const Value& value) {
     if (!s.unpacks) return set(s.targets[0], value);
@@ -136,6 +306,7 @@ class Evaluator {
   }
 
   Value eval(const Expr& e) {
+    const Depth depth(depth_);
     limits_.step();
     at_ = e.at;
     switch (e.kind) {
@@ -163,6 +334,8 @@ class Evaluator {
         return eval(truth(eval(*e.items[1])) ? *e.items[0] : *e.items[2]);
       case ExprKind::compare:
         return compare(e);
+      case ExprKind::captured:
+        return captured_text_;
       default:
         return operation(e);
     }
@@ -195,22 +368,31 @@ class Evaluator {
         return out;
       }
       case ExprKind::filter: {
+        if (e.filter == nullptr) throw Failure(cat("no filter named '", e.text, "'"));
         Arguments arguments = arguments_of(e, parts);
         return e.filter(parts[0], arguments);
       }
       case ExprKind::test: {
+        if (e.test == nullptr) throw Failure(cat("no test named '", e.text, "'"));
         Arguments arguments = arguments_of(e, parts);
         return e.test(parts[0], arguments);
       }
       case ExprKind::call: {
-        const Function* function = defined(parts[0]).function();
-        if (function == nullptr) throw Failure(cat("a ", parts[0].type_name(), " is no function"));
         Arguments arguments = arguments_of(e, parts);
-        return call(*function, arguments);
+        return call_value(defined(parts[0]), arguments);
       }
       default:
         throw Failure("an expression that cannot be evaluated");
     }
+  }
+
+  Value call_value(const Value& callee, Arguments& arguments) {
+    const Value* value = &callee;
+    if (const Loop* loop = value->loop(); loop != nullptr && loop->again) value = loop->again.get();
+    if (const Counter* counter = value->counter()) return count(*counter, arguments);
+    const Function* function = value->function();
+    if (function == nullptr) throw Failure(cat("a ", callee.type_name(), " is no function"));
+    return function->body != nullptr ? run_body(*function, arguments) : call(*function, arguments);
   }
 
   static const Value& defined(const Value& value) {
@@ -270,6 +452,10 @@ class Evaluator {
   }
 
   std::vector<Dict> scopes_;
+  std::vector<GeneratedSpan> spans_;
+  bool hidden_spans_ = false;
+  Value captured_text_;
+  int captures_ = 0, depth_ = 0;
   std::string out_;
   Limits limits_;
   std::size_t at_ = 0;
@@ -278,7 +464,7 @@ class Evaluator {
 
 }  // namespace
 
-std::string run(const Block& program, Dict variables) {
+Rendering run(const Block& program, Dict variables) {
   return Evaluator(std::move(variables)).run(program);
 }
 

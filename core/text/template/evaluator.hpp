@@ -2,6 +2,7 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/text/template/ast.hpp"
 #include "core/text/template/limits.hpp"
@@ -18,8 +19,21 @@ class RunFailure : public Failure {
   std::size_t at_;
 };
 
-/// The text that `program` writes with these variables. Throws RunFailure, and Error with the
-/// message of raise_exception().
-std::string run(const Block& program, Dict variables);
+/// Bytes of a rendered text that a generation block wrote.
+struct GeneratedSpan {
+  std::size_t begin = 0, end = 0;
+};
+
+struct Rendering {
+  std::string text;
+  std::vector<GeneratedSpan> generated;  // in order
+  /// There was a generation block in a macro or another block whose text is kept before it is
+  /// written, so that its place is not known.
+  bool hidden_spans = false;
+};
+
+/// What `program` writes with these variables. Throws RunFailure, and Error with the message of
+/// raise_exception().
+Rendering run(const Block& program, Dict variables);
 
 }  // namespace graft::core::jinja

@@ -2,6 +2,7 @@
 #include <cstdlib>
 
 #include "core/text/template/builtins.hpp"
+#include "core/text/template/filters.hpp"
 #include "core/text/template/python.hpp"
 #include "core/text/template/text_methods.hpp"
 
@@ -47,10 +48,10 @@ Value string(const Value& in, Arguments& a) {
 Value items(const Value& in, Arguments& a) {
   a.done();
   List out;
-  if (in.is_undefined()) return Value::list(out);
+  if (in.is_undefined()) return Value::row({}, RowKind::generator);
   if (in.dict() == nullptr) throw Failure(cat("'items' needs a dict, not a ", in.type_name()));
   for (const auto& [key, value] : in.dict()->items) out.push_back(Value::tuple({key, value}));
-  return Value::list(std::move(out));
+  return Value::row(std::move(out), RowKind::generator);
 }
 
 Value list(const Value& in, Arguments& a) {
@@ -58,7 +59,8 @@ Value list(const Value& in, Arguments& a) {
   return Value::list(iterate(in, a.limits));
 }
 
-/// `value` followed along "a.b.0".
+}  // namespace
+
 Value attribute_path(Value value, const Value& path) {
   if (path.is_integer()) return subscript(value, path);
   if (!path.is_text()) throw Failure("an attribute must be a str or an int");
@@ -73,6 +75,8 @@ Value attribute_path(Value value, const Value& path) {
   }
   return value;
 }
+
+namespace {
 
 Value join(const Value& in, Arguments& a) {
   const std::string between = a.text("d", "");
@@ -117,7 +121,7 @@ Value chosen(const Value& in, Arguments& a, bool keep, bool by_attribute) {
     Arguments arguments(List(rest.begin() + (rest.empty() ? 0 : 1), rest.end()), {}, a.limits);
     if ((test != nullptr ? test(value, arguments) : truth(value)) == keep) out.push_back(item);
   }
-  return Value::list(std::move(out));
+  return Value::row(std::move(out), RowKind::generator);
 }
 
 Value select(const Value& in, Arguments& a) {
@@ -133,17 +137,6 @@ Value rejectattr(const Value& in, Arguments& a) {
   return chosen(in, a, false, true);
 }
 
-Value map(const Value& in, Arguments& a) {
-  const Value path = a.take("attribute", {});
-  if (!a.empty() || path.is_none() || in.is_undefined()) {
-    if (in.is_undefined()) return Value::list({});
-    throw Failure("map is supported as map(attribute=..) only");
-  }
-  List out;
-  for (const Value& item : iterate(in, a.limits)) out.push_back(attribute_path(item, path));
-  return Value::list(std::move(out));
-}
-
 Value first(const Value& in, Arguments& a) {
   a.done();
   const List all = iterate(in, a.limits);
@@ -152,6 +145,7 @@ Value first(const Value& in, Arguments& a) {
 
 Value last(const Value& in, Arguments& a) {
   a.done();
+  if (in.is_row(RowKind::generator)) throw Failure("a generator has no last item");
   const List all = iterate(in, a.limits);
   return all.empty() ? Value(Undefined{"the last item of nothing"}) : all.back();
 }
@@ -160,7 +154,7 @@ Value reverse(const Value& in, Arguments& a) {
   a.done();
   List all = iterate(in, a.limits);
   std::reverse(all.begin(), all.end());
-  if (!in.is_text()) return Value::list(std::move(all));
+  if (!in.is_text()) return Value::row(std::move(all), RowKind::generator);
   std::string out;
   for (const Value& c : all) out += *c.text();
   return out;
@@ -212,6 +206,7 @@ Value indent(const Value& in, Arguments& a) {
   return out;
 }
 
+/// safe: there is no other kind of text here.
 Value same(const Value& in, Arguments& a) {
   a.done();
   return str(in, a.limits);
@@ -242,7 +237,6 @@ constexpr Entry filters[] = {
     {"length", length_of},
     {"list", list},
     {"lower", of_text<text_lower>},
-    {"map", map},
     {"reject", reject},
     {"rejectattr", rejectattr},
     {"replace", of_text<text_replace>},
@@ -261,7 +255,9 @@ constexpr Entry filters[] = {
 Filter find_filter(std::string_view name) {
   const auto found = std::find_if(std::begin(filters), std::end(filters),
                                   [&](const Entry& entry) { return entry.name == name; });
-  return found != std::end(filters) ? found->filter : nullptr;
+  if (found != std::end(filters)) return found->filter;
+  const Filter of_lists = find_list_filter(name);
+  return of_lists != nullptr ? of_lists : find_text_filter(name);
 }
 
 }  // namespace graft::core::jinja

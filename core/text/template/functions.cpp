@@ -9,8 +9,8 @@
 namespace graft::core::jinja {
 namespace {
 
-constexpr std::string_view globals[] = {"dict", "namespace", "raise_exception", "range",
-                                        "strftime_now"};
+constexpr std::string_view globals[] = {"cycler",          "dict",  "joiner",      "namespace",
+                                        "raise_exception", "range", "strftime_now"};
 constexpr std::string_view dict_methods[] = {"clear",      "copy",   "fromkeys", "get",
                                              "items",      "keys",   "pop",      "popitem",
                                              "setdefault", "update", "values"};
@@ -42,7 +42,7 @@ Value range(Arguments& a) {
     out.emplace_back(i);
     if (__builtin_add_overflow(i, step, &i)) break;
   }
-  return Value::list(std::move(out));
+  return Value::row(std::move(out), RowKind::range);
 }
 
 /// A dict from pairs or another dict, and from named arguments.
@@ -77,9 +77,57 @@ Value call_global(const std::string& name, Arguments& a) {
     a.done();
     throw Error(GRAFT_E_INVALID, str(message, a.limits));
   }
+  if (name == "joiner") {
+    const Value separator = a.take("sep", ", ");
+    a.done();
+    return Counter{a.limits.keep(List{separator}), a.limits.keep(std::size_t{0}), true};
+  }
+  if (name == "cycler") {
+    List items = a.rest();
+    a.done();
+    if (items.empty()) throw Failure("a cycler needs at least one item");
+    return Counter{a.limits.keep(std::move(items)), a.limits.keep(std::size_t{0}), false};
+  }
   const std::string format = a.text("format");
   a.done();
   return time_text(format);
+}
+
+Value call_list(const Value& self, const std::string& name, Arguments& a) {
+  const List& items = *self.list();
+  a.limits.step(items.size() + 1);
+  if (name == "count" || name == "index") {
+    const Value wanted = a.require("value");
+    a.done();
+    std::int64_t count = 0;
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      if (!equal(items[i], wanted, a.limits)) continue;
+      if (name == "index") return Value::integer(i);
+      ++count;
+    }
+    if (name == "index") throw Failure("the value is not in the list");
+    return count;
+  }
+  if (name == "copy" && !self.is_tuple()) {
+    a.done();
+    return self;
+  }
+  throw Failure(
+      cat("the method '", name, "' of a ", self.type_name(), " is not allowed in a template"));
+}
+
+/// loop.cycle(..) and loop.changed(..).
+Value call_loop(const Loop& loop, const std::string& name, Arguments& a) {
+  const List given = a.rest();
+  a.done();
+  if (name == "cycle") {
+    if (given.empty()) throw Failure("no items for cycling given");
+    return given[loop.index % given.size()];
+  }
+  const Value now = Value::tuple(given);
+  if (!loop.last_changed->is_undefined() && equal(*loop.last_changed, now, a.limits)) return false;
+  *loop.last_changed = now;
+  return true;
 }
 
 Value call_dict(const Dict& dict, const std::string& name, Arguments& a) {
@@ -91,13 +139,19 @@ Value call_dict(const Dict& dict, const std::string& name, Arguments& a) {
     const Value* found = key.is_text() ? dict.find(*key.text()) : nullptr;
     return found != nullptr ? *found : other;
   }
+  if (name == "copy") {
+    a.done();
+    return dict;
+  }
   if (name == "items" || name == "keys" || name == "values") {
     a.done();
     List out;
     for (const auto& [key, value] : dict.items) {
       out.push_back(name == "items" ? Value::tuple({key, value}) : name == "keys" ? key : value);
     }
-    return Value::list(std::move(out));
+    return Value::row(std::move(out), name == "items"  ? RowKind::dict_items
+                                      : name == "keys" ? RowKind::dict_keys
+                                                       : RowKind::dict_values);
   }
   throw Failure(cat("the method '", name, "' of a dict is not supported"));
 }
@@ -120,13 +174,17 @@ Value loop_member(const Loop& loop, std::string_view name) {
   if (name == "nextitem") {
     return loop.index + 1 < size ? items[loop.index + 1] : Undefined{"there is no next item"};
   }
+  if (name == "cycle" || name == "changed") {
+    return Function{std::string(name), std::make_shared<const Value>(loop)};
+  }
   throw Failure(cat("'loop.", name, "' is not supported"));
 }
 
 bool has_method(const Value& value, std::string_view name) {
   return (value.is_text() && is_text_method(name)) ||
          (value.dict() != nullptr && is_in(dict_methods, name)) ||
-         (value.list() != nullptr && is_in(list_methods, name));
+         (value.is_row(RowKind::list) && is_in(list_methods, name)) ||
+         (value.is_tuple() && (name == "count" || name == "index"));
 }
 
 Value method(const Value& value, std::string_view name) {
@@ -149,11 +207,25 @@ Value call(const Function& function, Arguments& a) {
   if (!function.self) return call_global(function.name, a);
   const Value& self = *function.self;
   if (self.dict() != nullptr) return call_dict(*self.dict(), function.name, a);
+  if (self.list() != nullptr) return call_list(self, function.name, a);
+  if (self.loop() != nullptr) return call_loop(*self.loop(), function.name, a);
+  if (const Counter* counter = self.counter()) {
+    a.done();
+    if (function.name == "reset") *counter->calls = 0;
+    return function.name == "next" ? count(*counter, a) : Value();
+  }
   if (self.is_text()) {
     if (const TextMethod found = find_text_method(function.name)) return found(*self.text(), a);
   }
   throw Failure(
       cat("the method '", function.name, "' of a ", self.type_name(), " is not supported"));
+}
+
+Value count(const Counter& counter, Arguments& a) {
+  a.done();
+  const std::size_t calls = (*counter.calls)++;
+  if (counter.joins) return calls == 0 ? Value("") : (*counter.items)[0];
+  return (*counter.items)[calls % counter.items->size()];
 }
 
 Value attribute(const Value& value, std::string_view name) {
@@ -162,6 +234,13 @@ Value attribute(const Value& value, std::string_view name) {
   if (value.space() != nullptr) {
     const Value* found = value.space()->find(name);
     return found != nullptr ? *found : Undefined{std::string(name)};
+  }
+  if (const Counter* counter = value.counter(); counter != nullptr && !counter->joins) {
+    if (name == "next" || name == "reset") return method(value, name);
+    if (name == "current") return (*counter->items)[*counter->calls % counter->items->size()];
+  }
+  if (const Function* function = value.function()) {
+    if (function->body != nullptr && name == "name") return function->name;
   }
   if (has_method(value, name)) return method(value, name);
   if (value.dict() != nullptr) {
@@ -172,7 +251,7 @@ Value attribute(const Value& value, std::string_view name) {
 
 Value subscript(const Value& value, const Value& index) {
   require_defined(value, "members");
-  if (index.is_integer() && (value.is_text() || value.list() != nullptr)) {
+  if (index.is_integer() && (value.is_text() || value.is_indexed_row())) {
     return item_at(value, index);
   }
   if (!index.is_text()) {

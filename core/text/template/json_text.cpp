@@ -43,7 +43,7 @@ class Writer {
       real(v.as_real());
     } else if (v.is_number()) {
       out_ += std::to_string(v.as_integer());
-    } else if (v.list() != nullptr) {
+    } else if (v.is_plain_row()) {
       list(*v.list(), depth);
     } else if (v.dict() != nullptr) {
       dict(*v.dict(), depth);

@@ -20,11 +20,12 @@ class Failure : public std::runtime_error {
 
 inline constexpr int deepest_nesting = 200;
 inline constexpr int deepest_expression = 400;
+inline constexpr int deepest_run = 800;
 inline constexpr std::int64_t longest_range = 100'000;
 inline constexpr std::size_t longest_text = std::size_t{1} << 26;
 
-/// Counts what a rendering does, and owns what it cannot free piece by piece. Making a text or list costs by its size, so that memory is
-/// limited with the steps.
+/// Counts what a rendering does, and owns what it cannot free piece by piece. Making a text or list
+/// costs by its size, so that memory is limited with the steps.
 class Limits {
  public:
   void step(std::size_t cost = 1) {

@@ -109,6 +109,29 @@ ExprPtr Parser::expression_or_tuple() {
   return out;
 }
 
+ExprPtr Parser::tuple_of_disjunctions() {
+  ExprPtr first = disjunction();
+  if (!is_symbol(",")) return first;
+  const auto start = first->at;
+  ExprPtr out = make_of(ExprKind::tuple, start, "", std::move(first));
+  while (skip_symbol(",") && !is(TokenKind::block_end)) out->add(disjunction());
+  return out;
+}
+
+ExprPtr Parser::filters_of_block() {
+  ExprPtr out = make(ExprKind::captured, token().at);
+  do out = filter(std::move(out));
+  while (skip_symbol("|"));
+  return out;
+}
+
+bool Parser::names_since(std::size_t begin, std::string_view name) const {
+  return std::any_of(tokens_.begin() + static_cast<std::ptrdiff_t>(begin),
+                     tokens_.begin() + static_cast<std::ptrdiff_t>(next_), [&](const Token& t) {
+                       return t.kind == TokenKind::name && t.text == name;
+                     });
+}
+
 ExprPtr Parser::disjunction() {
   ExprPtr left = conjunction();
   while (is_name("or")) {
@@ -309,16 +332,8 @@ ExprPtr Parser::subscript(ExprPtr node) {
 
 ExprPtr Parser::filters(ExprPtr node) {
   while (true) {
-    if (is_symbol("|")) {
-      take();
-      const std::size_t at = token().at;
-      const std::string name = expect_name("the name of a filter");
-      node = make_of(ExprKind::filter, at, name, std::move(node));
-      node->filter = find_filter(name);
-      if (node->filter == nullptr) {
-        throw SyntaxFailure(cat("the filter '", name, "' is not supported"), at);
-      }
-      if (is_symbol("(")) arguments(*node);
+    if (skip_symbol("|")) {
+      node = filter(std::move(node));
     } else if (is_name("is")) {
       node = test(std::move(node));
     } else if (is_symbol("(")) {
@@ -330,6 +345,16 @@ ExprPtr Parser::filters(ExprPtr node) {
   }
 }
 
+/// What follows a "|".
+ExprPtr Parser::filter(ExprPtr node) {
+  const std::size_t at = token().at;
+  const std::string name = expect_name("the name of a filter");
+  node = make_of(ExprKind::filter, at, name, std::move(node));
+  node->filter = find_filter(name);
+  if (is_symbol("(")) arguments(*node);
+  return node;
+}
+
 ExprPtr Parser::test(ExprPtr node) {
   const std::size_t is_at = take().at;
   const bool negated = skip_name("not");
@@ -337,9 +362,6 @@ ExprPtr Parser::test(ExprPtr node) {
   const std::string name = expect_name("the name of a test");
   ExprPtr out = make_of(ExprKind::test, at, name, std::move(node));
   out->test = find_test(name);
-  if (out->test == nullptr) {
-    throw SyntaxFailure(cat("the test '", name, "' is not supported"), at);
-  }
   if (is_symbol("(")) {
     arguments(*out);
   } else if (is(TokenKind::name) && !is_name("else") && !is_name("or") && !is_name("and")) {

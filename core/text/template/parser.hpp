@@ -17,8 +17,14 @@ class Parser {
   ExprPtr expression();
   /// The same, or several with commas between them: a tuple.
   ExprPtr expression_or_tuple();
-  /// Without "a if b else c", as what a for statement goes through.
-  ExprPtr disjunction();
+  /// The same without "a if b else c", as what a for statement goes through.
+  ExprPtr tuple_of_disjunctions();
+  /// "upper | trim": filters of the text that a block writes.
+  ExprPtr filters_of_block();
+
+  /// The place in the list of tokens, and whether a name is among those taken since.
+  std::size_t place() const { return next_; }
+  bool names_since(std::size_t begin, std::string_view name) const;
 
   const Token& token() const { return tokens_[next_]; }
   Token take() { return tokens_[next_ + 1 < tokens_.size() ? next_++ : next_]; }
@@ -50,6 +56,7 @@ class Parser {
   };
 
  private:
+  ExprPtr disjunction();
   ExprPtr conjunction();
   ExprPtr negation();
   ExprPtr comparison();
@@ -61,6 +68,7 @@ class Parser {
   ExprPtr primary();
   ExprPtr postfix(ExprPtr node);
   ExprPtr filters(ExprPtr node);
+  ExprPtr filter(ExprPtr node);
   ExprPtr subscript(ExprPtr node);
   ExprPtr test(ExprPtr node);
   void arguments(Expr& call);

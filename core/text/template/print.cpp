@@ -66,6 +66,12 @@ void write(const Value& value, Limits& limits, std::string& out) {
     limits.text(text->size());
     out += quoted_text(*text);
   } else if (const List* list = value.list()) {
+    if (!value.is_plain_row()) {
+      if (value.is_row(RowKind::generator) || value.is_row(RowKind::range)) {
+        throw Failure(cat("a ", value.type_name(), " cannot be printed"));
+      }
+      out += value.type_name() + "(";
+    }
     out += value.is_tuple() ? '(' : '[';
     for (std::size_t i = 0; i < list->size(); ++i) {
       if (i > 0) out += ", ";
@@ -73,6 +79,7 @@ void write(const Value& value, Limits& limits, std::string& out) {
     }
     if (value.is_tuple() && list->size() == 1) out += ',';
     out += value.is_tuple() ? ')' : ']';
+    if (!value.is_plain_row()) out += ')';
   } else if (const Dict* dict = value.dict()) {
     out += '{';
     for (std::size_t i = 0; i < dict->items.size(); ++i) {

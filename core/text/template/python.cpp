@@ -58,6 +58,7 @@ std::string_view strip(std::string_view text, std::string_view these, bool left,
 bool truth(const Value& value) {
   if (value.is_number()) return value.as_real() != 0;
   if (value.text() != nullptr) return !value.text()->empty();
+  if (value.is_row(RowKind::generator)) return true;
   if (value.list() != nullptr) return !value.list()->empty();
   if (value.dict() != nullptr) return !value.dict()->items.empty();
   return !value.is_undefined() && !value.is_none();
@@ -69,7 +70,8 @@ bool equal(const Value& a, const Value& b, Limits& limits) {
   if (a.is_number() && b.is_number()) return a.as_real() == b.as_real();
   if (a.is_text() && b.is_text()) return *a.text() == *b.text();
   if (a.list() != nullptr && b.list() != nullptr) {
-    return a.is_tuple() == b.is_tuple() && equal_lists(*a.list(), *b.list(), limits);
+    return a.row_kind() == b.row_kind() && !a.is_row(RowKind::generator) &&
+           equal_lists(*a.list(), *b.list(), limits);
   }
   if (a.dict() != nullptr && b.dict() != nullptr) return equal_dicts(*a.dict(), *b.dict(), limits);
   return (a.is_none() && b.is_none()) || (a.is_undefined() && b.is_undefined()) ||
@@ -82,7 +84,8 @@ bool less(const Value& a, const Value& b, Limits& limits) {
   if (a.is_number() && b.is_number()) return a.as_real() < b.as_real();
   // Code points and UTF-8 sort alike.
   if (a.is_text() && b.is_text()) return *a.text() < *b.text();
-  if (a.list() != nullptr && b.list() != nullptr && a.is_tuple() == b.is_tuple()) {
+  if (a.list() != nullptr && b.list() != nullptr && a.is_plain_row() &&
+      a.row_kind() == b.row_kind()) {
     const List &x = *a.list(), &y = *b.list();
     for (std::size_t i = 0; i < x.size() && i < y.size(); ++i) {
       if (!equal(x[i], y[i], limits)) return less(x[i], y[i], limits);
@@ -144,7 +147,7 @@ std::size_t length(const Value& value) {
     for (const char byte : *text) count += is_utf8_continuation(byte) ? 0 : 1;
     return count;
   }
-  if (value.list() != nullptr) return value.list()->size();
+  if (value.list() != nullptr && !value.is_row(RowKind::generator)) return value.list()->size();
   if (value.dict() != nullptr) return value.dict()->items.size();
   if (value.is_undefined()) return 0;
   throw Failure(cat("a ", value.type_name(), " has no length"));

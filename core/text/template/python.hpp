@@ -34,6 +34,8 @@ std::size_t length(const Value& value);
 /// + - * / // % **
 Value arithmetic(std::string_view op, const Value& a, const Value& b, Limits& limits);
 Value negative(const Value& value);
+/// "%s" % values, for the common conversions.
+std::string formatted(std::string_view format, const Value& values, Limits& limits);
 
 /// Texts count in code points. Fails on an index that is no integer; out of range: null.
 Value item_at(const Value& container, const Value& index);

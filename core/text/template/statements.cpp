@@ -32,7 +32,7 @@ class Statements {
         Stmt print;
         print.kind = StmtKind::print;
         print.at = parser_.token().at;
-        print.value = parser_.expression_or_tuple();
+        print.value = known(parser_.expression_or_tuple());
         parser_.expect(TokenKind::print_end, "'}}'");
         out.push_back(std::move(print));
       } else {
@@ -65,13 +65,107 @@ class Statements {
     } else if (name == "generation") {
       out.kind = StmtKind::generation;
       end();
-      out.body = block({"endgeneration"}, tag);
-      parser_.take();
+      out.body = inner_block("endgeneration", tag);
+    } else if (name == "macro") {
+      macro(out, tag);
+    } else if (name == "call") {
+      call(out, tag);
+    } else if (name == "filter") {
+      out.kind = StmtKind::filter;
+      out.value = known(parser_.filters_of_block());
       end();
+      out.body = inner_block("endfilter", tag);
+    } else if (name == "with") {
+      with(out, tag);
     } else {
       throw SyntaxFailure(cat("the statement '", name, "' is not supported"), tag.at);
     }
     return out;
+  }
+
+  /// Filters and tests that do not exist are refused here, but for those in a branch, which may
+  /// never be reached.
+  ExprPtr known(ExprPtr e) const {
+    if (!in_branch_) require_known(*e);
+    return e;
+  }
+  static void require_known(const Expr& e) {
+    if (e.kind == ExprKind::condition) return;
+    if (e.kind == ExprKind::filter && e.filter == nullptr) {
+      throw SyntaxFailure(cat("the filter '", e.text, "' is not supported"), e.at);
+    }
+    if (e.kind == ExprKind::test && e.test == nullptr) {
+      throw SyntaxFailure(cat("the test '", e.text, "' is not supported"), e.at);
+    }
+    for (const ExprPtr& item : e.items) require_known(*item);
+  }
+
+  /// The body of a statement with a scope of its own, up to its end tag.
+  Block inner_block(std::string_view until, const Token& opened) {
+    const int loops = std::exchange(loops_, 0);
+    const bool branch = std::exchange(in_branch_, false);
+    Block out = block({until}, opened);
+    loops_ = loops;
+    in_branch_ = branch;
+    parser_.take();
+    // "{% endmacro name %}"
+    if (until == "endmacro" && parser_.is(TokenKind::name)) parser_.take();
+    end();
+    return out;
+  }
+
+  /// (a, b=1)
+  void parameters(Stmt& out) {
+    parser_.expect_symbol("(");
+    while (!parser_.skip_symbol(")")) {
+      out.targets.push_back(parser_.expect_name("the name of a parameter"));
+      if (parser_.skip_symbol("=")) {
+        out.values.push_back(known(parser_.expression()));
+      } else if (!out.values.empty()) {
+        parser_.unexpected("a default, as the parameter before has one");
+      }
+      if (!parser_.is_symbol(")")) parser_.expect_symbol(",");
+    }
+  }
+
+  void macro(Stmt& out, const Token& tag) {
+    out.kind = StmtKind::macro;
+    out.text = parser_.expect_name("the name of a macro");
+    parameters(out);
+    end();
+    body_of_macro(out, "endmacro", tag);
+  }
+
+  void call(Stmt& out, const Token& tag) {
+    out.kind = StmtKind::call;
+    if (parser_.is_symbol("(")) parameters(out);
+    out.value = known(parser_.expression());
+    if (out.value->kind != ExprKind::call) {
+      throw SyntaxFailure("'call' needs the call of a macro", tag.at);
+    }
+    end();
+    body_of_macro(out, "endcall", tag);
+  }
+
+  void body_of_macro(Stmt& out, std::string_view until, const Token& tag) {
+    const std::size_t begin = parser_.place();
+    out.body = inner_block(until, tag);
+    out.takes_varargs = parser_.names_since(begin, "varargs");
+    out.takes_kwargs = parser_.names_since(begin, "kwargs");
+    out.takes_caller = parser_.names_since(begin, "caller");
+  }
+
+  /// {% with a = 1, b = 2 %}
+  void with(Stmt& out, const Token& tag) {
+    out.kind = StmtKind::scope;
+    while (!parser_.is(TokenKind::block_end)) {
+      out.targets.push_back(parser_.expect_name("a name to set"));
+      parser_.expect_symbol("=");
+      out.values.push_back(known(parser_.expression()));
+      if (!parser_.is(TokenKind::block_end)) parser_.expect_symbol(",");
+    }
+    end();
+    out.body = inner_block("endwith", tag);
   }
 
   void end() { parser_.expect(TokenKind::block_end, "'%}'"); }
@@ -81,6 +175,12 @@ class Statements {
     out.kind = StmtKind::branch;
     out.value = parser_.expression_or_tuple();
     end();
+    const bool outer = std::exchange(in_branch_, true);
+    branches(out, tag);
+    in_branch_ = outer;
+  }
+
+  void branches(Stmt& out, const Token& tag) {
     out.body = block({"elif", "else", "endif"}, tag);
     const Token next = parser_.take();
     if (next.text == "elif") {
@@ -102,14 +202,10 @@ class Statements {
     out.kind = StmtKind::loop;
     targets(out, false);
     if (!parser_.skip_name("in")) parser_.unexpected("'in'");
-    out.value = parser_.disjunction();
-    if (parser_.is_symbol(",")) {
-      throw SyntaxFailure("a loop over a tuple needs parentheses", parser_.token().at);
-    }
-    if (parser_.skip_name("if")) out.filter = parser_.expression();
-    if (parser_.is_name("recursive")) {
-      throw SyntaxFailure("'recursive' is not supported", parser_.token().at);
-    }
+    out.value = known(parser_.tuple_of_disjunctions());
+    const bool outer = std::exchange(in_branch_, false);
+    if (parser_.skip_name("if")) out.filter = known(parser_.expression());
+    out.recursive = parser_.skip_name("recursive");
     end();
     ++loops_;
     out.body = block({"else", "endfor"}, tag);
@@ -121,27 +217,22 @@ class Statements {
       parser_.take();
       end();
     }
+    in_branch_ = outer;
   }
 
   void assign(Stmt& out, const Token& tag) {
     targets(out, true);
     if (parser_.skip_symbol("=")) {
       out.kind = StmtKind::assign;
-      out.value = parser_.expression_or_tuple();
+      out.value = known(parser_.expression_or_tuple());
       end();
       return;
     }
-    if (parser_.is_symbol("|")) {
-      throw SyntaxFailure("a filter of a set block is not supported", parser_.token().at);
-    }
     if (out.unpacks) parser_.unexpected("'='");
     out.kind = StmtKind::capture;
+    if (parser_.skip_symbol("|")) out.value = known(parser_.filters_of_block());
     end();
-    const int loops = std::exchange(loops_, 0);
-    out.body = block({"endset"}, tag);
-    loops_ = loops;
-    parser_.take();
-    end();
+    out.body = inner_block("endset", tag);
   }
 
   /// a | a.b | a, b | (a, b)
@@ -164,6 +255,7 @@ class Statements {
 
   Parser parser_;
   int loops_ = 0;
+  bool in_branch_ = false;  // of an if, with nothing that has a scope between
 };
 
 }  // namespace

@@ -8,8 +8,12 @@ namespace {
 
 using A = Arguments;
 
-bool sized(const Value& v) {
+bool iterable(const Value& v) {
   return v.is_text() || v.list() != nullptr || v.dict() != nullptr || v.is_undefined();
+}
+/// Has a length and is indexed.
+bool sequence(const Value& v) {
+  return iterable(v) && (v.list() == nullptr || v.is_indexed_row());
 }
 
 std::int64_t whole(const Value& v) {
@@ -23,6 +27,26 @@ bool divides(const Value& v, A& a) {
   return by == -1 || whole(v) % by == 0;
 }
 
+bool smaller(const Value& v, A& a) {
+  return less(v, a.require("other"), a.limits);
+}
+bool greater(const Value& v, A& a) {
+  return less(a.require("other"), v, a.limits);
+}
+
+/// str.isupper() and str.islower() of what the value prints.
+bool has_case(const Value& v, A& a, bool big) {
+  const std::string text = str(v, a.limits);
+  return text == (big ? upper(text) : lower(text)) && upper(text) != lower(text);
+}
+
+/// Python's `is`, of what templates can hold.
+bool same(const Value& x, const Value& y, Limits& limits) {
+  return x.type_name() == y.type_name() && (x.is_none() || x.is_boolean() || x.is_integer() ||
+                                            x.is_text() || x.space() != nullptr) &&
+         equal(x, y, limits);
+}
+
 struct Entry {
   std::string_view name;
   Test test;
@@ -30,9 +54,13 @@ struct Entry {
 
 constexpr Entry tests[] = {
     {"!=", [](const Value& v, A& a) { return !equal(v, a.take("other", {}), a.limits); }},
+    {"<", smaller},
+    {"<=", [](const Value& v, A& a) { return !less(a.require("other"), v, a.limits); }},
     {"==", [](const Value& v, A& a) { return equal(v, a.take("other", {}), a.limits); }},
+    {">", greater},
+    {">=", [](const Value& v, A& a) { return !less(v, a.require("other"), a.limits); }},
     {"boolean", [](const Value& v, A&) { return v.is_boolean(); }},
-    {"callable", [](const Value& v, A&) { return v.function() != nullptr; }},
+    {"callable", [](const Value& v, A&) { return v.function() != nullptr || v.counter() != nullptr; }},
     {"defined", [](const Value& v, A&) { return !v.is_undefined(); }},
     {"divisibleby", divides},
     {"eq", [](const Value& v, A& a) { return equal(v, a.take("other", {}), a.limits); }},
@@ -40,18 +68,29 @@ constexpr Entry tests[] = {
     {"even", [](const Value& v, A&) { return whole(v) % 2 == 0; }},
     {"false", [](const Value& v, A&) { return v.is_boolean() && !truth(v); }},
     {"float", [](const Value& v, A&) { return v.is_real(); }},
+    {"filter", [](const Value& v, A&) { return v.is_text() && find_filter(*v.text()) != nullptr; }},
+    {"ge", [](const Value& v, A& a) { return !less(v, a.require("other"), a.limits); }},
+    {"greaterthan", greater},
+    {"gt", greater},
     {"in", [](const Value& v, A& a) { return contains(a.take("seq", {}), v, a.limits); }},
     {"integer", [](const Value& v, A&) { return v.is_integer() && !v.is_boolean(); }},
-    {"iterable", [](const Value& v, A&) { return sized(v); }},
+    {"iterable", [](const Value& v, A&) { return iterable(v); }},
+    {"le", [](const Value& v, A& a) { return !less(a.require("other"), v, a.limits); }},
+    {"lessthan", smaller},
+    {"lower", [](const Value& v, A& a) { return has_case(v, a, false); }},
+    {"lt", smaller},
     {"mapping", [](const Value& v, A&) { return v.dict() != nullptr; }},
     {"ne", [](const Value& v, A& a) { return !equal(v, a.take("other", {}), a.limits); }},
     {"none", [](const Value& v, A&) { return v.is_none(); }},
     {"number", [](const Value& v, A&) { return v.is_number(); }},
     {"odd", [](const Value& v, A&) { return whole(v) % 2 != 0; }},
-    {"sequence", [](const Value& v, A&) { return sized(v); }},
+    {"sameas", [](const Value& v, A& a) { return same(v, a.take("other", {}), a.limits); }},
+    {"sequence", [](const Value& v, A&) { return sequence(v); }},
     {"string", [](const Value& v, A&) { return v.is_text(); }},
+    {"test", [](const Value& v, A&) { return v.is_text() && find_test(*v.text()) != nullptr; }},
     {"true", [](const Value& v, A&) { return v.is_boolean() && truth(v); }},
     {"undefined", [](const Value& v, A&) { return v.is_undefined(); }},
+    {"upper", [](const Value& v, A& a) { return has_case(v, a, true); }},
 };
 
 }  // namespace

@@ -184,6 +184,115 @@ Value count(const std::string& text, Arguments& a) {
   return times;
 }
 
+Value rfind(const std::string& text, Arguments& a) {
+  const std::string part = a.text("sub");
+  a.done();
+  const std::size_t found = text.rfind(part);
+  if (found == text.npos) return std::int64_t{-1};
+  return Value::integer(length(Value(text.substr(0, found))));
+}
+
+Value without_prefix(const std::string& text, Arguments& a) {
+  const std::string part = a.text("prefix");
+  a.done();
+  return text.starts_with(part) ? text.substr(part.size()) : text;
+}
+
+Value without_suffix(const std::string& text, Arguments& a) {
+  const std::string part = a.text("suffix");
+  a.done();
+  return text.ends_with(part) ? text.substr(0, text.size() - part.size()) : text;
+}
+
+/// Before, the separator, after; the text itself on one side where it is not found.
+Value parted(const std::string& text, Arguments& a, bool right) {
+  const std::string separator = a.text("sep");
+  a.done();
+  if (separator.empty()) throw Failure("a separator must not be empty");
+  const std::size_t at = right ? text.rfind(separator) : text.find(separator);
+  if (at == text.npos) return Value::tuple(right ? List{"", "", text} : List{text, "", ""});
+  return Value::tuple({text.substr(0, at), separator, text.substr(at + separator.size())});
+}
+
+Value partition(const std::string& text, Arguments& a) {
+  return parted(text, a, false);
+}
+Value rpartition(const std::string& text, Arguments& a) {
+  return parted(text, a, true);
+}
+
+/// Where a line ends: Python's list of breaks.
+bool breaks_line(char32_t c) {
+  return (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 ||
+         c == 0x2029;
+}
+
+Value splitlines(const std::string& text, Arguments& a) {
+  const bool keep = truth(a.take("keepends", false));
+  a.done();
+  a.limits.text(text.size());
+  a.limits.step(text.size());
+  List out;
+  for (std::size_t at = 0, begin = 0; at < text.size();) {
+    const std::size_t end = at;
+    const char32_t c = utf8_next(text, at);
+    if (breaks_line(c)) {
+      if (c == '\r' && at < text.size() && text[at] == '\n') ++at;
+      out.emplace_back(text.substr(begin, (keep ? at : end) - begin));
+      begin = at;
+    } else if (at == text.size()) {
+      out.emplace_back(text.substr(begin));
+    }
+  }
+  return Value::list(std::move(out));
+}
+
+/// Whether there is a character and all are of the kind.
+template <bool (*is_kind)(utf8proc_category_t)>
+Value all_are(const std::string& text, Arguments& a) {
+  a.done();
+  a.limits.text(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    const char32_t c = utf8_next(text, at);
+    if (!is_kind(utf8proc_category(static_cast<utf8proc_int32_t>(c)))) return false;
+  }
+  return !text.empty();
+}
+bool is_letter(utf8proc_category_t c) {
+  return c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO;
+}
+bool is_digit(utf8proc_category_t c) {
+  return c == UTF8PROC_CATEGORY_ND;
+}
+bool is_letter_or_number(utf8proc_category_t c) {
+  return is_letter(c) || (c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO);
+}
+
+Value isspace(const std::string& text, Arguments& a) {
+  a.done();
+  return !text.empty() && jinja::strip(text, true, false).empty();
+}
+
+Value isupper(const std::string& text, Arguments& a) {
+  a.done();
+  return text == upper(text) && text != lower(text);
+}
+Value islower(const std::string& text, Arguments& a) {
+  a.done();
+  return text == lower(text) && text != upper(text);
+}
+
+Value zfill(const std::string& text, Arguments& a) {
+  const std::int64_t width = a.integer("width", 0);
+  a.done();
+  const auto size = static_cast<std::int64_t>(length(Value(text)));
+  if (width <= size) return text;
+  a.limits.text(static_cast<std::size_t>(width));
+  const bool sign = !text.empty() && (text[0] == '+' || text[0] == '-');
+  return text.substr(0, sign ? 1 : 0) + std::string(static_cast<std::size_t>(width - size), '0') +
+         text.substr(sign ? 1 : 0);
+}
+
 Value join(const std::string& text, Arguments& a) {
   const Value items = a.require("iterable");
   a.done();
@@ -209,43 +318,62 @@ constexpr Entry methods[] = {
     {"count", count},
     {"endswith", endswith},
     {"find", find},
+    {"isalnum", all_are<is_letter_or_number>},
+    {"isalpha", all_are<is_letter>},
+    {"isdecimal", all_are<is_digit>},
+    {"isdigit", all_are<is_digit>},
+    {"islower", islower},
+    {"isspace", isspace},
+    {"isupper", isupper},
     {"join", join},
     {"lower", text_lower},
     {"lstrip", lstrip},
     {"replace", text_replace},
+    {"partition", partition},
+    {"removeprefix", without_prefix},
+    {"removesuffix", without_suffix},
+    {"rfind", rfind},
+    {"rpartition", rpartition},
     {"rsplit", rsplit},
     {"rstrip", rstrip},
     {"split", split},
+    {"splitlines", splitlines},
     {"startswith", startswith},
     {"strip", strip_both},
     {"title", title},
     {"upper", text_upper},
+    {"zfill", zfill},
 };
 
 constexpr std::string_view other_methods[] = {
-    "casefold",     "center",  "encode",    "expandtabs",  "format",       "format_map",
-    "index",        "isalnum", "isalpha",   "isascii",     "isdecimal",    "isdigit",
-    "isidentifier", "islower", "isnumeric", "isprintable", "isspace",      "istitle",
-    "isupper",      "ljust",   "maketrans", "partition",   "removeprefix", "removesuffix",
-    "rfind",        "rindex",  "rjust",     "rpartition",  "splitlines",   "swapcase",
-    "translate",    "zfill"};
+    "casefold", "center",       "encode",    "expandtabs",  "format",  "format_map",
+    "index",    "isascii",      "isnumeric", "isprintable", "istitle", "isidentifier",
+    "ljust",    "maketrans",    "rindex",    "rjust",       "swapcase", "translate"};
 
 }  // namespace
 
-Value text_upper(const std::string& text, Arguments& a) {
-  a.done();
-  a.limits.text(2 * text.size());
+std::string upper(std::string_view text) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) append_upper(out, utf8_next(text, at));
   return out;
 }
 
-Value text_lower(const std::string& text, Arguments& a) {
-  a.done();
-  a.limits.text(2 * text.size());
+std::string lower(std::string_view text) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) append_lower(out, utf8_next(text, at));
   return out;
+}
+
+Value text_upper(const std::string& text, Arguments& a) {
+  a.done();
+  a.limits.text(2 * text.size());
+  return upper(text);
+}
+
+Value text_lower(const std::string& text, Arguments& a) {
+  a.done();
+  a.limits.text(2 * text.size());
+  return lower(text);
 }
 
 Value text_capitalize(const std::string& text, Arguments& a) {

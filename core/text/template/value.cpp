@@ -67,7 +67,7 @@ Value convert(const Json& json, int depth) {
 }  // namespace
 
 int Value::nesting() const {
-  if (const auto* sequence = std::get_if<Sequence>(&data_)) return sequence->nesting;
+  if (const auto* row = std::get_if<Row>(&data_)) return row->nesting;
   if (dict() != nullptr) return dict()->nesting;
   if (loop() != nullptr) return 1 + loop()->items->nesting();
   if (function() != nullptr && function()->self) return 1 + function()->self->nesting();
@@ -89,11 +89,11 @@ Value::Value(Dict v) {
   data_ = std::make_shared<const Dict>(std::move(v));
 }
 
-Value Value::sequence(List items, bool tuple) {
+Value Value::row(List items, RowKind kind) {
   int most = 0;
   for (const Value& item : items) most = std::max(most, item.nesting());
   Value out;
-  out.data_ = Sequence{std::make_shared<const List>(std::move(items)), tuple, limited(most + 1)};
+  out.data_ = Row{std::make_shared<const List>(std::move(items)), kind, limited(most + 1)};
   return out;
 }
 
@@ -118,8 +118,11 @@ std::string Value::type_name() const {
   if (is_integer()) return "int";
   if (is_real()) return "float";
   if (is_text()) return "str";
-  if (is_tuple()) return "tuple";
-  if (list() != nullptr) return "list";
+  if (const auto* row = std::get_if<Row>(&data_)) {
+    constexpr const char* names[] = {"list",        "tuple",      "generator", "dict_keys",
+                                     "dict_values", "dict_items", "range"};
+    return names[static_cast<int>(row->kind)];
+  }
   if (dict() != nullptr) return "dict";
   if (space() != nullptr) return "namespace";
   if (loop() != nullptr) return "loop";

@@ -28,22 +28,37 @@ struct Loop {
   std::shared_ptr<const Value> items;  // a list
   std::size_t index = 0;
   std::int64_t depth = 1;
+  std::shared_ptr<const Value> again = {};  // of a recursive one: the function that it is
+  Value* last_changed = nullptr;       // what loop.changed() saw; the run owns it
 };
 
-/// A global function, or a method with the object it was taken from.
+struct Stmt;
+
+/// A global function, a method with the object it was taken from, or a piece of the template.
 struct Function {
   std::string name;
   std::shared_ptr<const Value> self;  // null: a global function
+  const Stmt* body = nullptr;         // a macro, the body of a call block, or a recursive loop
+  std::size_t scopes = 0;             // how many of the scopes its body sees
+  std::shared_ptr<const Value> caller = {};  // what the body sees as caller
 };
 
+/// joiner() and cycler(): functions that remember. The run owns what they remember.
+struct Counter {
+  const List* items = nullptr;  // of a cycler; a joiner has one
+  std::size_t* calls = nullptr;
+  bool joins = false;
+};
 struct Undefined {
   std::string name;  // what was looked for
 };
 struct None {};
-/// A list, or a tuple: they print differently and are never equal.
-struct Sequence {
+/// What holds values in a row. Python tells the kinds apart: only lists and tuples are written as
+/// JSON, a generator has no length, and most are not indexed.
+enum class RowKind { list, tuple, generator, dict_keys, dict_values, dict_items, range };
+struct Row {
   std::shared_ptr<const List> items;
-  bool tuple = false;
+  RowKind kind = RowKind::list;
   int nesting = 1;
 };
 /// namespace(): the one thing that a template can change. It may hold itself, so the run owns it.
@@ -62,12 +77,14 @@ class Value {
   Value(const char* v) : Value(std::string(v)) {}
   Value(Undefined v) : data_(std::move(v)) {}
   Value(Space v) : data_(v) {}
+  Value(Counter v) : data_(v) {}
   // What holds other values fails when they are nested too deep: freeing them is a recursion.
   Value(Loop v);
   Value(Function v);
   Value(Dict v);
-  static Value list(List items) { return sequence(std::move(items), false); }
-  static Value tuple(List items) { return sequence(std::move(items), true); }
+  static Value list(List items) { return row(std::move(items), RowKind::list); }
+  static Value tuple(List items) { return row(std::move(items), RowKind::tuple); }
+  static Value row(List items, RowKind kind);
   static Value integer(std::size_t v) { return static_cast<std::int64_t>(v); }
   /// JSON's objects and arrays become dicts and lists.
   static Value from(const Json& json);
@@ -81,16 +98,21 @@ class Value {
   bool is_real() const { return std::holds_alternative<double>(data_); }
   bool is_number() const { return is_integer() || is_real(); }
 
-  /// Null where the value is of another kind.
+  /// Null where the value is of another kind; list() is any row.
   const std::string* text() const { return at<std::string>(); }
   const List* list() const {
-    const auto* s = std::get_if<Sequence>(&data_);
-    return s != nullptr ? s->items.get() : nullptr;
+    const auto* r = std::get_if<Row>(&data_);
+    return r != nullptr ? r->items.get() : nullptr;
   }
-  bool is_tuple() const {
-    const auto* s = std::get_if<Sequence>(&data_);
-    return s != nullptr && s->tuple;
+  bool is_row(RowKind kind) const {
+    const auto* r = std::get_if<Row>(&data_);
+    return r != nullptr && r->kind == kind;
   }
+  bool is_tuple() const { return is_row(RowKind::tuple); }
+  /// A list or a tuple.
+  bool is_plain_row() const { return is_row(RowKind::list) || is_tuple(); }
+  bool is_indexed_row() const { return is_plain_row() || is_row(RowKind::range); }
+  RowKind row_kind() const { return std::get<Row>(data_).kind; }
   const Dict* dict() const { return at<Dict>(); }
   const Loop* loop() const { return at<Loop>(); }
   const Function* function() const { return at<Function>(); }
@@ -98,6 +120,7 @@ class Value {
     const auto* s = std::get_if<Space>(&data_);
     return s != nullptr ? s->values : nullptr;
   }
+  const Counter* counter() const { return std::get_if<Counter>(&data_); }
   const Undefined* undefined() const { return std::get_if<Undefined>(&data_); }
   std::int64_t as_integer() const;  // of an integer or boolean
   double as_real() const;           // of a number
@@ -106,7 +129,6 @@ class Value {
   std::string type_name() const;
 
  private:
-  static Value sequence(List items, bool tuple);
   int nesting() const;
   template <class T>
   const T* at() const {
@@ -115,8 +137,8 @@ class Value {
   }
 
   std::variant<Undefined, None, bool, std::int64_t, double, std::shared_ptr<const std::string>,
-               Sequence, std::shared_ptr<const Dict>, Space, std::shared_ptr<const Loop>,
-               std::shared_ptr<const Function>>
+               Row, std::shared_ptr<const Dict>, Space, std::shared_ptr<const Loop>,
+               std::shared_ptr<const Function>, Counter>
       data_;
 };
 

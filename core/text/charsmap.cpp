@@ -1,0 +1,129 @@
+// SentencePiece's precompiled map of characters: a double-array trie (Darts) of texts, and what each
+// of them becomes.
+#include <utf8proc.h>
+
+#include <cstring>
+
+#include "core/base/error.hpp"
+#include "core/text/characters.hpp"
+#include "core/text/normalizer.hpp"
+
+namespace graft::core {
+namespace {
+
+class Charsmap {
+ public:
+  Charsmap(std::string bytes, std::string_view who) {
+    std::uint32_t size = 0;
+    if (bytes.size() >= sizeof size) std::memcpy(&size, bytes.data(), sizeof size);
+    if (size == 0 || size % 4 != 0 || size > bytes.size() - sizeof size) {
+      throw Error(GRAFT_E_INVALID, cat(who, ": the precompiled_charsmap of ", bytes.size(),
+                                       " bytes tells of a trie of ", size, " bytes."));
+    }
+    units_.resize(size / 4);
+    std::memcpy(units_.data(), bytes.data() + sizeof size, size);
+    texts_ = bytes.substr(sizeof size + size);
+    if (!is_utf8(texts_)) {
+      throw Error(GRAFT_E_INVALID, cat(who, ": the precompiled_charsmap holds texts that are no ",
+                                       "UTF-8."));
+    }
+  }
+
+  bool operator()(const TextView& in, AlignedText& out) const {
+    const std::string_view text = in.text;
+    std::optional<Rewriter> writer;
+    std::size_t kept = 0;
+    const auto replace = [&](std::size_t begin, std::size_t end, std::string_view by) {
+      if (by == text.substr(begin, end - begin)) return;
+      if (!writer) writer.emplace(in, out);
+      writer->keep(kept, begin);
+      // Old and new characters go in step; what is over belongs to the last of the others.
+      std::size_t olds = count(text.substr(begin, end - begin)), news = count(by);
+      CharacterFlow flow(in, begin, end, *writer);
+      for (std::size_t at = 0; at < by.size(); --news) {
+        const std::size_t uses = news == 1 ? olds : olds > 0 ? 1 : 0;
+        olds -= uses;
+        flow.put(utf8_next(by, at), uses);
+      }
+      kept = end;
+    };
+    for (std::size_t at = 0; at < text.size();) {
+      const std::size_t end = cluster_end(text, at);
+      const std::optional<std::string_view> whole =
+          end - at < 6 ? find(text.substr(at, end - at)) : std::nullopt;
+      if (whole) {
+        replace(at, end, *whole);
+        at = end;
+      }
+      while (at < end) {
+        std::size_t next = at;
+        utf8_next(text, next);
+        if (const auto one = find(text.substr(at, next - at))) replace(at, next, *one);
+        at = next;
+      }
+    }
+    if (!writer) return false;
+    writer->keep(kept, text.size());
+    return true;
+  }
+
+ private:
+  static std::size_t count(std::string_view text) {
+    std::size_t out = 0;
+    for (const char byte : text) out += is_utf8_continuation(byte) ? 0 : 1;
+    return out;
+  }
+
+  /// Where the cluster of characters that a reader takes for one ends.
+  static std::size_t cluster_end(std::string_view text, std::size_t at) {
+    auto before = static_cast<utf8proc_int32_t>(utf8_next(text, at));
+    utf8proc_int32_t state = 0;
+    while (at < text.size()) {
+      std::size_t next = at;
+      const auto code = static_cast<utf8proc_int32_t>(utf8_next(text, next));
+      if (utf8proc_grapheme_break_stateful(before, code, &state)) break;
+      before = code;
+      at = next;
+    }
+    return at;
+  }
+
+  std::uint32_t unit(std::size_t at) const { return at < units_.size() ? units_[at] : 0; }
+  /// Where the children of a unit are, relative to it.
+  static std::size_t children(std::uint32_t u) {
+    return std::size_t{u >> 10} << ((u & (1u << 9)) >> 6);
+  }
+
+  /// What the shortest known beginning of `key` becomes.
+  std::optional<std::string_view> find(std::string_view key) const {
+    std::size_t at = children(unit(0));
+    for (const char byte : key) {
+      const auto label = static_cast<unsigned char>(byte);
+      if (label == 0) break;
+      at ^= label;
+      const std::uint32_t u = unit(at);
+      if ((u & 0x800000FFu) != label) break;
+      at ^= children(u);
+      if (((u >> 8) & 1) != 0) {
+        const std::size_t begin = unit(at) & 0x7FFFFFFFu;
+        if (begin >= texts_.size()) break;
+        const std::size_t end = texts_.find('\0', begin);
+        return std::string_view(texts_).substr(begin, end == texts_.npos ? end : end - begin);
+      }
+    }
+    return std::nullopt;
+  }
+
+  std::vector<std::uint32_t> units_;
+  std::string texts_;
+};
+
+}  // namespace
+
+Normalizer charsmap_normalizer(std::string bytes, std::string_view who) {
+  // The map is large: copies of the function share it.
+  return [map = std::make_shared<const Charsmap>(std::move(bytes), who)](
+             const TextView& in, AlignedText& out) { return (*map)(in, out); };
+}
+
+}  // namespace graft::core

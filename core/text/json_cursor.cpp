@@ -1,0 +1,171 @@
+#include "core/text/json_cursor.hpp"
+
+#include <charconv>
+#include <limits>
+
+#include "core/text/utf8.hpp"
+
+namespace graft::core {
+namespace {
+
+constexpr int deepest = 64;
+
+}  // namespace
+
+JsonCursor::JsonCursor(std::string_view text, std::string_view who) : text_(text), who_(who) {
+  if (is_utf8(text)) return;
+  at_ = utf8_error(text);
+  fail("the text is not UTF-8");
+}
+
+void JsonCursor::fail(std::string_view what) const {
+  throw Error(GRAFT_E_INVALID, cat(who_, ": not JSON at byte ", at_ + 1, ": ", what, "."));
+}
+
+char JsonCursor::peek() {
+  while (at_ < text_.size()) {
+    const char c = text_[at_];
+    if (c != ' ' && c != '\n' && c != '\r' && c != '\t') return c;
+    ++at_;
+  }
+  return '\0';
+}
+
+bool JsonCursor::take(char c) {
+  if (peek() != c || at_ >= text_.size()) return false;
+  ++at_;
+  return true;
+}
+
+void JsonCursor::expect(char c) {
+  if (!take(c)) fail(cat("expected '", c, "'"));
+}
+
+void JsonCursor::end() {
+  peek();
+  if (at_ < text_.size()) fail("more text behind the value");
+}
+
+std::size_t JsonCursor::end_of_text() const {
+  for (std::size_t i = at_ + 1; i < text_.size(); ++i) {
+    const char c = text_[i];
+    if (c == '"') return i + 1;
+    if (c == '\\') ++i;
+    if (static_cast<unsigned char>(c) < 0x20) break;
+  }
+  fail("a string without an end, or with a control character in it");
+}
+
+std::string_view JsonCursor::text(TextArena& arena) {
+  if (peek() != '"') fail("expected a string");
+  const std::size_t begin = at_ + 1, end = end_of_text();
+  const std::string_view raw = text_.substr(begin, end - 1 - begin);
+  if (raw.find('\\') == raw.npos) {
+    at_ = end;
+    return raw;
+  }
+  at_ = begin;
+  std::string out;
+  while (at_ + 1 < end) {
+    if (text_[at_] == '\\') {
+      ++at_;
+      unescape(out);
+    } else {
+      out += text_[at_++];
+    }
+  }
+  at_ = end;
+  return arena.keep(out);
+}
+
+std::uint32_t JsonCursor::hex4() {
+  std::uint32_t value = 0;
+  const std::string_view digits = text_.substr(at_, 4);
+  const auto done = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+  if (digits.size() != 4 || done.ptr != digits.data() + 4) fail("expected four hex digits");
+  at_ += 4;
+  return value;
+}
+
+/// The escape whose backslash is behind.
+void JsonCursor::unescape(std::string& out) {
+  constexpr std::string_view from = "\"\\/bfnrt", to = "\"\\/\b\f\n\r\t";
+  const char c = text_[at_];
+  const std::size_t known = from.find(c);
+  if (known != from.npos) {
+    ++at_;
+    out += to[known];
+    return;
+  }
+  if (c != 'u') fail("an unknown escape");
+  ++at_;
+  std::uint32_t code = hex4();
+  if (code >= 0xD800 && code < 0xDC00 && text_.substr(at_, 2) == "\\u") {
+    at_ += 2;
+    const std::uint32_t low = hex4();
+    if (low < 0xDC00 || low > 0xDFFF) fail("half a surrogate pair");
+    code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+  }
+  if (code >= 0xD800 && code < 0xE000) fail("half a surrogate pair");
+  append_utf8(out, code);
+}
+
+JsonCursor::Number JsonCursor::number() {
+  peek();
+  const std::size_t begin = at_;
+  while (at_ < text_.size() && std::string_view("+-.eE0123456789").find(text_[at_]) != text_.npos) {
+    ++at_;
+  }
+  const std::string_view digits = text_.substr(begin, at_ - begin);
+  Number out;
+  const char* last = digits.data() + digits.size();
+  const auto real = std::from_chars(digits.data(), last, out.value);
+  if (digits.empty() || real.ptr != last || real.ec != std::errc()) {
+    at_ = begin;
+    fail("expected a number");
+  }
+  out.whole = digits.find_first_of(".eE") == digits.npos;
+  if (!out.whole) return out;
+  if (std::from_chars(digits.data(), last, out.integer).ec != std::errc()) {
+    out.integer = std::numeric_limits<std::int64_t>::max();
+  }
+  return out;
+}
+
+std::string_view JsonCursor::value() {
+  peek();
+  const std::size_t begin = at_;
+  int depth = 0;
+  do {
+    switch (peek()) {
+      case '\0':
+        fail("the text ends inside a value");
+      case '"':
+        at_ = end_of_text();
+        break;
+      case '{':
+      case '[':
+        if (++depth > deepest) fail(cat("nested deeper than ", deepest));
+        ++at_;
+        break;
+      case '}':
+      case ']':
+        if (depth == 0) fail("expected a value");
+        --depth;
+        ++at_;
+        break;
+      case ',':
+      case ':':
+        if (depth == 0) fail("expected a value");
+        ++at_;
+        break;
+      default: {
+        const std::size_t stop = text_.find_first_of(" \t\r\n,:]}[{\"", at_);
+        at_ = stop == text_.npos ? text_.size() : stop;
+      }
+    }
+  } while (depth > 0);
+  return text_.substr(begin, at_ - begin);
+}
+
+}  // namespace graft::core

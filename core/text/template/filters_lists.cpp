@@ -1,0 +1,228 @@
+// Filters of lists: order, groups, sums.
+#include <algorithm>
+
+#include "core/text/template/filters.hpp"
+#include "core/text/template/python.hpp"
+
+namespace graft::core::jinja {
+namespace {
+
+Value small(const Value& value, bool case_sensitive) {
+  return value.is_text() && !case_sensitive ? Value(lower(*value.text())) : value;
+}
+
+/// What an item is compared by: itself, or attributes with commas between them.
+Value key_of(const Value& item, const Value& path, bool case_sensitive) {
+  if (path.is_none()) return small(item, case_sensitive);
+  if (!path.is_text() || path.text()->find(',') == std::string::npos) {
+    return small(attribute_path(item, path), case_sensitive);
+  }
+  List keys;
+  const std::string& names = *path.text();
+  for (std::size_t at = 0; at <= names.size();) {
+    const std::size_t comma = std::min(names.find(',', at), names.size());
+    keys.push_back(small(attribute_path(item, names.substr(at, comma - at)), case_sensitive));
+    at = comma + 1;
+  }
+  return Value::list(std::move(keys));
+}
+
+struct Keyed {
+  Value key, item;
+};
+
+std::vector<Keyed> keyed(const List& items, const Value& path, bool case_sensitive) {
+  std::vector<Keyed> out;
+  for (const Value& item : items) out.push_back({key_of(item, path, case_sensitive), item});
+  return out;
+}
+
+/// As sorted(): equal items keep their order, also in reverse.
+void sort_by_key(std::vector<Keyed>& items, bool reverse, Limits& limits) {
+  std::stable_sort(items.begin(), items.end(), [&](const Keyed& a, const Keyed& b) {
+    return reverse ? less(b.key, a.key, limits) : less(a.key, b.key, limits);
+  });
+}
+
+Value sort(const Value& in, Arguments& a) {
+  const bool reverse = truth(a.take("reverse", false));
+  const bool case_sensitive = truth(a.take("case_sensitive", false));
+  const Value path = a.take("attribute", {});
+  a.done();
+  std::vector<Keyed> items = keyed(iterate(in, a.limits), path, case_sensitive);
+  sort_by_key(items, reverse, a.limits);
+  List out;
+  for (Keyed& item : items) out.push_back(std::move(item.item));
+  return Value::list(std::move(out));
+}
+
+Value dictsort(const Value& in, Arguments& a) {
+  const bool case_sensitive = truth(a.take("case_sensitive", false));
+  const std::string by = a.text("by", "key");
+  const bool reverse = truth(a.take("reverse", false));
+  a.done();
+  if (by != "key" && by != "value") throw Failure("dictsort sorts by 'key' or 'value'");
+  if (in.dict() == nullptr) throw Failure(cat("dictsort needs a dict, not a ", in.type_name()));
+  std::vector<Keyed> items;
+  for (const auto& [key, value] : in.dict()->items) {
+    items.push_back({small(by == "key" ? Value(key) : value, case_sensitive),
+                     Value::tuple({key, value})});
+  }
+  sort_by_key(items, reverse, a.limits);
+  List out;
+  for (Keyed& item : items) out.push_back(std::move(item.item));
+  return Value::list(std::move(out));
+}
+
+Value unique(const Value& in, Arguments& a) {
+  const bool case_sensitive = truth(a.take("case_sensitive", false));
+  const Value path = a.take("attribute", {});
+  a.done();
+  List seen, out;
+  for (const Keyed& item : keyed(iterate(in, a.limits), path, case_sensitive)) {
+    if (item.key.list() != nullptr || item.key.dict() != nullptr) {
+      if (!item.key.is_tuple()) throw Failure("unique needs items that do not change");
+    }
+    const bool known = std::any_of(seen.begin(), seen.end(), [&](const Value& v) {
+      return equal(v, item.key, a.limits);
+    });
+    if (known) continue;
+    seen.push_back(item.key);
+    out.push_back(item.item);
+  }
+  return Value::row(std::move(out), RowKind::generator);
+}
+
+Value groupby(const Value& in, Arguments& a) {
+  const Value path = a.require("attribute");
+  const Value otherwise = a.take("default", {});
+  const bool case_sensitive = truth(a.take("case_sensitive", false));
+  a.done();
+  std::vector<Keyed> items;
+  for (const Value& item : iterate(in, a.limits)) {
+    Value key = attribute_path(item, path);
+    if (key.is_undefined() && !otherwise.is_none()) key = otherwise;
+    items.push_back({small(key, case_sensitive), item});
+  }
+  sort_by_key(items, false, a.limits);
+  List out;
+  for (std::size_t i = 0, end = 0; i < items.size(); i = end) {
+    List group;
+    for (; end < items.size() && equal(items[end].key, items[i].key, a.limits); ++end) {
+      group.push_back(items[end].item);
+    }
+    // Groups are told by the key as the first of them has it.
+    Value name = attribute_path(items[i].item, path);
+    if (name.is_undefined() && !otherwise.is_none()) name = otherwise;
+    out.push_back(Value::tuple({name, Value::list(std::move(group))}));
+  }
+  return Value::list(std::move(out));
+}
+
+Value extreme(const Value& in, Arguments& a, bool largest) {
+  const bool case_sensitive = truth(a.take("case_sensitive", false));
+  const Value path = a.take("attribute", {});
+  a.done();
+  const std::vector<Keyed> items = keyed(iterate(in, a.limits), path, case_sensitive);
+  if (items.empty()) return Undefined{"no aggregated item, the sequence was empty"};
+  const Keyed* best = &items[0];
+  for (const Keyed& item : items) {
+    const bool better = largest ? less(best->key, item.key, a.limits)
+                                : less(item.key, best->key, a.limits);
+    if (better) best = &item;
+  }
+  return best->item;
+}
+
+Value largest(const Value& in, Arguments& a) {
+  return extreme(in, a, true);
+}
+Value smallest(const Value& in, Arguments& a) {
+  return extreme(in, a, false);
+}
+
+Value sum(const Value& in, Arguments& a) {
+  const Value path = a.take("attribute", {});
+  Value out = a.take("start", std::int64_t{0});
+  a.done();
+  for (const Value& item : iterate(in, a.limits)) {
+    out = arithmetic("+", out, path.is_none() ? item : attribute_path(item, path), a.limits);
+  }
+  return out;
+}
+
+/// Lists of `linecount` items, the last one filled up.
+Value batch(const Value& in, Arguments& a) {
+  const std::int64_t count = a.integer("linecount", 1);
+  const Value fill = a.take("fill_with", {});
+  a.done();
+  if (count < 1 || count > longest_range) throw Failure("a batch needs a size from 1 on");
+  const auto size = static_cast<std::size_t>(count);
+  List out, part;
+  for (const Value& item : iterate(in, a.limits)) {
+    if (part.size() == size) out.push_back(Value::list(std::exchange(part, {})));
+    part.push_back(item);
+  }
+  if (!part.empty()) {
+    a.limits.step(size);
+    while (!fill.is_none() && part.size() < size) part.push_back(fill);
+    out.push_back(Value::list(std::move(part)));
+  }
+  return Value::row(std::move(out), RowKind::generator);
+}
+
+/// map(attribute=..) or map('filter', arguments..).
+Value map(const Value& in, Arguments& a) {
+  const bool by_name = a.has_positional();
+  List out;
+  if (by_name) {
+    const std::string name = a.text("filter");
+    const List rest = a.rest();
+    const auto named = a.rest_named();
+    const Filter filter = find_filter(name);
+    if (filter == nullptr) throw Failure(cat("no filter named '", name, "'"));
+    for (const Value& item : iterate(in, a.limits)) {
+      Arguments arguments(rest, named, a.limits);
+      out.push_back(filter(item, arguments));
+    }
+  } else {
+    const Value path = a.require("attribute");
+    const Value otherwise = a.take("default", Undefined{"default"});
+    a.done();
+    for (const Value& item : iterate(in, a.limits)) {
+      Value value = attribute_path(item, path);
+      out.push_back(value.is_undefined() && !otherwise.is_undefined() ? otherwise : value);
+    }
+  }
+  return Value::row(std::move(out), RowKind::generator);
+}
+
+Value attr(const Value& in, Arguments& a) {
+  const std::string name = a.text("name");
+  a.done();
+  // Members that are no keys: the methods.
+  return in.dict() != nullptr && in.dict()->find(name) != nullptr &&
+                 attribute(in, name).function() == nullptr
+             ? Value(Undefined{name})
+             : attribute(in, name);
+}
+
+struct Entry {
+  std::string_view name;
+  Filter filter;
+};
+
+constexpr Entry filters[] = {
+    {"attr", attr}, {"batch", batch},  {"dictsort", dictsort}, {"groupby", groupby}, {"map", map},
+    {"max", largest}, {"min", smallest}, {"sort", sort},         {"sum", sum}, {"unique", unique},
+};
+
+}  // namespace
+
+Filter find_list_filter(std::string_view name) {
+  const auto found = std::find_if(std::begin(filters), std::end(filters),
+                                  [&](const Entry& entry) { return entry.name == name; });
+  return found != std::end(filters) ? found->filter : nullptr;
+}
+
+}  // namespace graft::core::jinja
