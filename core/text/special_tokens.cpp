@@ -51,11 +51,6 @@ void add_decoder(const Json& config, std::string_view who, std::vector<AddedToke
   for (auto& [id, token] : by_id) out.push_back(std::move(token));
 }
 
-bool same(const AddedToken& a, const AddedToken& b) {
-  return a.single_word == b.single_word && a.lstrip == b.lstrip && a.rstrip == b.rstrip &&
-         a.normalized == b.normalized && a.special == b.special;
-}
-
 }  // namespace
 
 AddedToken added_token(const Json& item, std::string_view who) {
@@ -72,15 +67,9 @@ AddedToken added_token(const Json& item, std::string_view who) {
 SpecialTokens special_tokens(const Json& config, const Json& map, std::string_view who) {
   SpecialTokens out;
   add_decoder(config, who, out.tokens);
-  const auto known = [&](const std::string& content) {
-    return std::any_of(out.tokens.begin(), out.tokens.end(),
-                       [&](const AddedToken& t) { return t.content == content; });
-  };
   const auto take = [&](const Json& value) {
-    AddedToken token = token_of(value, who);
-    const std::string content = token.content;
-    if (!known(content)) out.tokens.push_back(std::move(token));
-    return content;
+    out.named.push_back(token_of(value, who));
+    return out.named.back().content;
   };
   for (const char* name : named) {
     const Json* value = find(config, name);
@@ -99,23 +88,23 @@ SpecialTokens special_tokens(const Json& config, const Json& map, std::string_vi
   if (find(config, "add_eos_token")) out.add_eos = flag(config, "add_eos_token", false, who);
   if (config.is_object()) {
     out.cleans_up_spaces = flag(config, "clean_up_tokenization_spaces", false, who);
-    const std::string kind = text_member(config, "tokenizer_class", who);
-    out.adds_bos_unasked = kind.starts_with("LlamaTokenizer") || kind.starts_with("GemmaTokenizer");
   }
   return out;
 }
 
 void add_missing(const SpecialTokens& special, std::vector<AddedToken>& tokens) {
-  for (const AddedToken& token : special.tokens) {
-    const auto found = std::find_if(tokens.begin(), tokens.end(), [&](const AddedToken& t) {
-      return t.content == token.content;
-    });
-    if (found == tokens.end()) {
+  std::map<std::string, std::size_t> known;
+  for (std::size_t i = 0; i < tokens.size(); ++i) known[tokens[i].content] = i;
+  const auto add = [&](const AddedToken& token, bool replaces) {
+    const auto [found, is_new] = known.try_emplace(token.content, tokens.size());
+    if (is_new) {
       tokens.push_back(token);
-    } else if (!same(*found, token)) {
-      *found = token;
+    } else if (replaces) {
+      tokens[found->second] = token;
     }
-  }
+  };
+  for (const AddedToken& token : special.tokens) add(token, true);
+  for (const AddedToken& token : special.named) add(token, false);
 }
 
 void apply(const SpecialTokens& special, Tokenizer::Tables& tables) {
@@ -128,13 +117,6 @@ void apply(const SpecialTokens& special, Tokenizer::Tables& tables) {
   tables.pad = id_of("pad_token");
   tables.unk = id_of("unk_token");
   tables.cleans_up_spaces = special.cleans_up_spaces;
-  if (!special.add_bos && !special.add_eos && !special.adds_bos_unasked) return;
-  std::vector<std::int32_t> before, after;
-  if (special.add_bos.value_or(special.adds_bos_unasked) && tables.bos) before = {*tables.bos};
-  if (special.add_eos.value_or(false) && tables.eos) after = {*tables.eos};
-  tables.post_processor = PostProcessor();
-  tables.post_processor.frames = true;
-  tables.post_processor.frame = frame_around(before, after);
 }
 
 void check_frame(const Tokenizer::Tables& tables, std::string_view who) {

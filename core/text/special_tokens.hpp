@@ -13,10 +13,11 @@
 namespace graft::core {
 
 struct SpecialTokens {
-  std::vector<AddedToken> tokens;            // of added_tokens_decoder, by id; then the named ones
+  std::vector<AddedToken> tokens;            // of added_tokens_decoder, by id: their flags count
+  std::vector<AddedToken> named;             // those that are there already stay as they are
   std::map<std::string, std::string> names;  // "bos_token": "<s>"
+  /// For files without a post-processor of their own; a tokenizer.json decides by itself.
   std::optional<bool> add_bos, add_eos;
-  bool adds_bos_unasked = false;  // the class of the tokenizer does
   bool cleans_up_spaces = false;
 };
 
@@ -26,10 +27,10 @@ AddedToken added_token(const Json& item, std::string_view who);
 /// `config` and `map` are objects, or null where there is no such file.
 SpecialTokens special_tokens(const Json& config, const Json& map, std::string_view who);
 
-/// Appends the tokens that are not there, or have other flags there.
+/// Appends the tokens that are not there, and gives those of added_tokens_decoder their flags.
 void add_missing(const SpecialTokens& special, std::vector<AddedToken>& tokens);
 
-/// Names the tokens, and frames texts with BOS and EOS where these files ask for it.
+/// Names the tokens.
 void apply(const SpecialTokens& special, Tokenizer::Tables& tables);
 
 /// What the post-processor adds must be tokens (GRAFT_E_INVALID).

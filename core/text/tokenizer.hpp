@@ -55,6 +55,8 @@ class Tokenizer {
   const std::vector<std::string>& notes() const;
 
   struct Tables;
+  Tokenizer() = default;
+  explicit Tokenizer(std::shared_ptr<const Tables> tables) : tables_(std::move(tables)) {}
   const Tables& tables() const { return *tables_; }
 
  private:

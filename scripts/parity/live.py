@@ -7,12 +7,15 @@
   methods    the same for every other method
   fresh      an adapter that graft begins itself: PEFT loads it and computes the same
   smollm2    SmolLM2-135M-Instruct: log-probabilities from the folder and the GGUF, and six steps of LoRA
+  text       tokenizers of every kind trained on the spot, and those of --data, on --strings strings each; chat
+             templates of --data and generated ones
 """
 
 import argparse
 import json
 import pathlib
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -246,7 +249,28 @@ def smollm(live, draw):
             live.case(f"SmolLM2, six steps on {backend}", body)
 
 
-PARTS = {"scores": scores, "training": training, "methods": methods, "fresh": fresh, "smollm2": smollm}
+def text(live, draw):
+    """Each in a process of its own: text.py and templates.py can be run alone too."""
+    data = live.options.data
+    tokenizers = sorted(data.glob("tokenizers/*")) if data else []
+    templates = sorted(data.glob("chat-templates/*.jinja")) if data else []
+    if not data:
+        print("\nno --data FOLDER with tokenizers/ and chat-templates/: real ones are not compared")
+    for title, script, options in (
+            ("tokenizers", "text.py", ["--strings", str(live.options.strings), *map(str, tokenizers)]),
+            ("chat templates", "templates.py", ["--generated", "1000", *map(str, templates)])):
+        seed = str(draw.randrange(1 << 20))
+
+        def body(report):
+            done = subprocess.run([sys.executable, str(ROOT / "scripts" / "parity" / script), "--graft",
+                                   live.options.graft, "--seed", seed, *options], check=False)
+            if done.returncode != 0:
+                report.failures.append(f"{script} --seed {seed} found differences, see above")
+
+        live.case(title, body)
+
+
+PARTS = {"scores": scores, "training": training, "methods": methods, "fresh": fresh, "smollm2": smollm, "text": text}
 
 
 def main():
@@ -261,6 +285,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--smollm2", type=pathlib.Path, default=ROOT / ".deps" / "smollm2",
                         help="where SmolLM2 is kept, downloaded if it is not there")
+    parser.add_argument("--data", type=pathlib.Path, help="a folder with tokenizers/ and chat-templates/, for `text`")
+    parser.add_argument("--strings", type=int, default=100000, help="strings for each tokenizer in `text`")
     options = parser.parse_args()
     print(f"seed {options.seed}")
     live = Live(options)

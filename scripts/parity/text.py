@@ -3,8 +3,8 @@
 
     scripts/parity/text.py --graft build/bin/graft [--strings 10000] [--seed 1] MODEL...
 
-MODEL is a folder with tokenizer.json, or a .gguf file of a byte-level tokenizer. A tokenizer that is
-trained on the spot is always among them. Needs PyPI's `tokenizers`; a .gguf file needs nothing more.
+MODEL is a folder with tokenizer.json, or a .gguf file of a byte-level tokenizer. Tokenizers of every
+kind that are trained on the spot are always among them. Needs PyPI's `tokenizers`.
 """
 import argparse
 import json
@@ -13,41 +13,12 @@ import subprocess
 import sys
 import tempfile
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from tokenizers import processors, trainers
+from tokenizers import Tokenizer
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import kinds  # noqa: E402
 from gguf_tokenizer import tokenizer_of_gguf  # noqa: E402
 from strings import Strings  # noqa: E402
-
-
-def train(folder, strings, variant):
-    """A byte-level tokenizer with every flag that an added token can have."""
-    tokenizer = Tokenizer(models.BPE(ignore_merges=variant % 2 == 1))
-    pattern = [pre_tokenizers.ByteLevel(add_prefix_space=variant % 3 == 1)]
-    if variant % 2 == 1:
-        pattern.insert(0, pre_tokenizers.Digits(individual_digits=variant % 4 == 1))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(pattern)
-    if variant % 2 == 0:
-        tokenizer.normalizer = normalizers.NFC()
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=3000, show_progress=False,
-                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-                                  special_tokens=["<s>", "</s>"])
-    tokenizer.train_from_iterator((strings.next() for _ in range(3000)), trainer)
-    tokenizer.add_tokens([
-        AddedToken("<m>", lstrip=True, normalized=False), AddedToken("<r>", rstrip=True, special=True),
-        AddedToken("<b>", lstrip=True, rstrip=True, normalized=True),
-        AddedToken("foo", single_word=True), AddedToken("caf\u00e9", normalized=True),
-        AddedToken("e\u0301t", normalized=True), AddedToken("<a>", normalized=False),
-        AddedToken("<a>b", normalized=False), AddedToken("  x ", normalized=False),
-    ])
-    tokenizer.post_processor = processors.Sequence([
-        processors.ByteLevel(trim_offsets=variant % 3 != 0, add_prefix_space=variant % 3 == 1),
-        processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]),
-    ])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return tokenizer
 
 
 def run(graft, model, options, lines):
@@ -104,7 +75,8 @@ def main():
     parser.add_argument("--graft", required=True, help="the command, with arguments if it needs any")
     parser.add_argument("--strings", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--trained", type=int, default=4, help="tokenizers trained on the spot")
+    parser.add_argument("--kinds", nargs="*", choices=kinds.KINDS, default=list(kinds.KINDS),
+                        help="what is trained on the spot")
     parser.add_argument("models", nargs="*", type=pathlib.Path)
     options = parser.parse_args()
     graft = options.graft.split()
@@ -115,16 +87,16 @@ def main():
         specials = [t.content for t in oracle.get_added_tokens_decoder().values()]
         strings = Strings(options.seed, specials)
         wrong += compare(graft, model, oracle, [strings.next() for _ in range(options.strings)])
-    for variant in range(options.trained):
-        with tempfile.TemporaryDirectory() as name:
+    for number, kind in enumerate(options.kinds):
+        with tempfile.TemporaryDirectory(prefix=kind) as name:
             folder = pathlib.Path(name)
-            strings = Strings(options.seed + 1 + variant, ["<s>", "</s>", "<m>", " <m> ", "<r>  ",
-                                                           "<b>", "foo", "foo.", "caf\u00e9",
-                                                           "cafe\u0301", "e\u0301t", "\u00e9t",
-                                                           "<a>", "<a>b", "  x "])
-            oracle = train(folder, strings, variant)
+            strings = Strings(options.seed + 1 + number, [
+                "<s>", "</s>", "<m>", " <m> ", "<r>  ", "<b>", "foo", "foo.", "caf\u00e9",
+                "cafe\u0301", "e\u0301t", "\u00e9t", "<a>", "<a>b", "  x ", "[CLS]", "[UNK]"])
+            oracle = kinds.train(kind, strings)
+            oracle.save(str(folder / "tokenizer.json"))
             wrong += compare(graft, folder, oracle,
-                             [strings.next() for _ in range(options.strings // 2)])
+                             [strings.next() for _ in range(options.strings)])
     sys.exit(1 if wrong else 0)
 
 

@@ -93,6 +93,52 @@ VARIANTS = {
         {"id": 513, "content": "cafe\u0301", "single_word": False, "lstrip": False, "rstrip": False,
          "normalized": True, "special": False}],
         "normalizer": {"type": "NFC"}}, False),
+    "word_piece": ({
+        "model": {"type": "WordPiece", "unk_token": "<|endoftext|>", "continuing_subword_prefix": "##",
+                  "max_input_chars_per_word": 50, "merges": None, "vocab": {"##s": 512, "##t": 513, "\u4f60": 514}},
+        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
+                       "strip_accents": None, "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "BertProcessing", "sep": ["<|im_end|>", 2], "cls": ["<|im_start|>", 1]},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True}}, True),
+    "word_level": ({
+        "model": {"type": "WordLevel", "unk_token": "<|endoftext|>", "merges": None, "vocab": {"123": 512}},
+        "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFKD"}, {"type": "StripAccents"},
+                                                           {"type": "Strip", "strip_left": True, "strip_right": True}]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Whitespace"}, {"type": "Digits", "individual_digits": False}]},
+        "decoder": None}, False),
+    "sentencepiece": ({
+        "model": {"unk_token": "<|endoftext|>", "fuse_unk": True, "byte_fallback": True,
+                  "vocab": {f"<0x{b:02X}>": 512 + b for b in range(256)}},
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "Prepend", "prepend": "\u0120"},
+            {"type": "Replace", "pattern": {"String": " "}, "content": "\u0120"}]},
+        "pre_tokenizer": None,
+        "post_processor": {"type": "TemplateProcessing",
+                           "single": [{"SpecialToken": {"id": "B", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                           "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                           "special_tokens": {"B": {"id": "B", "ids": [1], "tokens": ["<|im_start|>"]}}},
+        "decoder": {"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "\u0120"}, "content": " "}, {"type": "ByteFallback"},
+            {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}}, True),
+    "unigram": ({
+        "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": False, "merges": None, "vocab": [
+            ["<unk>", 0.0], ["\u2581", -2.0], ["\u2581the", -3.0], ["\u2581T", -3.5], ["he", -3.0], ["e", -4.0],
+            ["a", -4.0], ["ab", -4.5], ["\u2581a", -3.9], ["b", -5.0], ["1", -5.0], ["12", -5.5], ["i", -4.0],
+            ["n", -4.0], ["in", -4.5], ["s", -4.1], ["\u4f60", -9.0], ["\u00e9", -6.0], ["fi", -6.0]]},
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "Nmt"}, {"type": "NFKC"},
+            {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]},
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True},
+        "decoder": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}}, False),
+    "affixes": ({
+        "model": {"unk_token": "<|endoftext|>", "continuing_subword_prefix": "", "end_of_word_suffix": "s"},
+        "normalizer": {"type": "Lowercase"},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Punctuation", "behavior": "Contiguous"}, {"type": "WhitespaceSplit"},
+            {"type": "UnicodeScripts"}, {"type": "FixedLength", "length": 5}]},
+        "decoder": {"type": "BPEDecoder", "suffix": "s"}}, False),
 }
 
 SMOLLM2 = ("{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
@@ -165,6 +211,37 @@ TEMPLATES = [
     ("{{ nothing() }}", {}), ("{{ messages.append(1) }}", {"messages": []}), ("{{ 1/0 }}", {}),
     ("{% for x in 5 %}{% endfor %}", {}), ("{{ nothing|tojson }}", {}), ("{{ range(1000000)|length }}", {}),
     ("{{ 'a' < 1 }}", {}), ("{% set a, b = [1] %}", {}), ("{{ range(2, 9, 3)|list }}{{ range(3, 0, -1)|list }}", {}),
+    ("{% macro f(a, b='x') %}[{{ a }}{{ b }}]{% endmacro %}{{ f(1) }}{{ f(1, b=2) }}{{ f() }}", {}),
+    ("{% set g='top' %}{% macro f() %}{{ g }}{% endmacro %}{% set g='later' %}{{ f() }}", {}),
+    ("{% macro tree(n) %}({% for c in n %}{{ tree(c) }}{% endfor %}){% endmacro %}{{ tree([[], [[]]]) }}", {}),
+    ("{% macro f() %}{{ varargs }}{{ kwargs }}{% endmacro %}{{ f(1, 2, c=3) }}", {}),
+    ("{% macro f(a) %}{{ a }}{% endmacro %}{{ f(1, 2) }}", {}), ("{% macro f(a) %}{% endmacro %}{{ f(b=2) }}", {}),
+    ("{% macro box(t) %}<{{ t }}>{{ caller(t) }}</{{ t }}>{% endmacro %}{% call(x) box('p') %}in {{ x }}{% endcall %}", {}),
+    ("{% for i in [1] %}{% macro f() %}{{ i }}{% endmacro %}{{ f() }}{% endfor %}", {}),
+    ("{% for n in t recursive %}{{ n.k }}{% if n.c %}({{ loop(n.c) }}){% endif %}{{ loop.depth }}{% endfor %}",
+     {"t": [{"k": 1, "c": [{"k": 2}, {"k": 3}]}, {"k": 4}]}),
+    ("{% filter upper %}a{{ 'b' }}{% endfilter %}{% set x | trim | upper %}  q {% endset %}[{{ x }}]", {}),
+    ("{% with a = 1, b = 2 %}{{ a }}{{ b }}{% endwith %}[{{ a }}]", {}),
+    ("a\n  {% raw %}\n {{ x }}{% if %}\n  {% endraw %}\nb {%- raw -%}  c {%- endraw -%} d", {}),
+    ("{% for i in [1,1,2] %}{{ loop.changed(i) }}{{ loop.cycle('a','b') }}{% endfor %}{% set c = cycler(1, 2) %}"
+     "{{ c.next() }}{{ c.next() }}{{ c.next() }}{{ c.current }}{% set j = joiner('|') %}{{ j() }}a{{ j() }}b", {}),
+    ("{{ [3,1,2]|sort }}{{ [1,1,2]|unique|list }}{{ ['b','A']|sort }}{{ ['b','A']|sort(case_sensitive=true, reverse=true) }}"
+     "{{ {'b':1,'a':2}|dictsort }}{{ {'b':1,'a':2}|dictsort(by='value', reverse=true) }}{{ [1,2,3]|sum }}{{ [2,3]|max }}"
+     "{{ [[1,2],[3]]|map('length')|list }}{{ ['a','b']|map('upper')|join }}{{ [1,2,3]|batch(2)|list }}"
+     "{{ [1,2,3]|batch(2, 0)|list }}{{ o|groupby('k') }}{{ o|sort(attribute='k')|map(attribute='k')|list }}",
+     {"o": [{"k": 2}, {"k": 1}, {"k": 2}]}),
+    ("{{ '<a href=\"x\">&\\'' | e }}{{ 'a b'|title }}{{ 'it\\'s-a b'|title }}{{ 2.567|round(2) }}{{ 2.5|round }}"
+     "{{ 2.1|round(0, 'ceil') }}{{ -3|abs }}{{ '3.5'|float }}{{ 'x'|float }}{{ 'abc def ghi'|truncate(7) }}"
+     "{{ 'a b c'|wordcount }}{{ 'a'|center(5) }}{{ 'a b/\u00e9'|urlencode }}{{ '%s-%d-%.2f'|format('a', 2, 1.5) }}"
+     "{{ '%s %r' % ('a', 'b') }}{{ '%5s|%-5s|' % ('a', 'b') }}", {}),
+    ("{{ [1]|map('upper')|length }}", {}), ("{{ [1]|select|tojson }}", {}), ("{{ {'a':1}.items() }}{{ {'a':1}.keys()|length }}", {}),
+    ("{{ 'a=b=c'.partition('=') }}{{ 'a=b=c'.rpartition('=') }}{{ 'abc'.removeprefix('a') }}{{ 'abc'.removesuffix('c') }}"
+     "{{ 'a\\nb\\r\\nc'.splitlines() }}{{ '12'.isdigit() }}{{ 'aB'.isalpha() }}{{ 'A'.isupper() }}{{ ' '.isspace() }}"
+     "{{ '7'.zfill(3) }}{{ 'abcb'.rfind('b') }}{{ [1,2,1].count(1) }}{{ [1,2].index(2) }}", {}),
+    ("{{ 1 is sameas 1 }}{{ 2 is gt 1 }}{{ 'a' is lower }}{{ 'trim' is filter }}{{ 3 is ge 3 }}{{ none is sameas none }}", {}),
+    ("{% if false %}{{ 1|from_json }}{{ 1 is odder }}{% endif %}ok", {}), ("{% if true %}{{ 1|from_json }}{% endif %}", {}),
+    ("{{ 'x' if true else 1|from_json }}", {}), ("{% for x in 1, 2 %}{{ x }}{% endfor %}", {}),
+    ("{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}", {}),
     ("{{ 'a' 'b' }}{{ \"\\x41\\u00e9\\101\\d\\\\\" }}", {}), ("{{ dict(a=1, b='x') }}", {}),
 ]
 

@@ -54,20 +54,58 @@ class Lexer {
     }
     const char kind = source_[tag + 1];
     const char sign = tag + 2 < source_.size() ? source_[tag + 2] : '\0';
-    if (sign == '-') {
-      text = strip(text, false, true);
-    } else if (sign != '+' && kind != '{') {
-      const std::size_t newline = text.rfind('\n');
-      const std::size_t line = newline == text.npos ? 0 : newline + 1;
-      if ((line > 0 || line_starts_) && strip(text.substr(line), true, true).empty()) {
-        text = text.substr(0, line);
-      }
-    }
+    text = before_tag(text, sign, kind != '{');
     if (!text.empty()) add(TokenKind::data, text, at_);
     at_ = tag + (sign == '-' || sign == '+' ? 3 : 2);
     if (kind == '#') return comment(tag);
+    if (kind == '%' && raw(tag)) return;
     add(kind == '%' ? TokenKind::block_begin : TokenKind::print_begin, "", tag);
     code(kind == '%', tag);
+  }
+
+  /// What a tag leaves of the text before it.
+  std::string_view before_tag(std::string_view text, char sign, bool strips_line) const {
+    if (sign == '-') return strip(text, false, true);
+    if (sign == '+' || !strips_line) return text;
+    const std::size_t newline = text.rfind('\n');
+    const std::size_t line = newline == text.npos ? 0 : newline + 1;
+    const bool blank = strip(text.substr(line), true, true).empty();
+    return blank && (line > 0 || line_starts_) ? text.substr(0, line) : text;
+  }
+
+  /// The place behind `word` and the white space around it, or npos.
+  std::size_t behind_word(std::size_t at, std::string_view word) const {
+    while (at < source_.size() && is_space(static_cast<unsigned char>(source_[at]))) ++at;
+    if (!has(word, at)) return source_.npos;
+    at += word.size();
+    while (at < source_.size() && is_space(static_cast<unsigned char>(source_[at]))) ++at;
+    return at;
+  }
+
+  /// {% raw %}: text up to {% endraw %}, whatever it looks like. at_ is behind "{%".
+  bool raw(std::size_t tag) {
+    std::size_t begin = behind_word(at_, "raw");
+    if (begin == source_.npos) return false;
+    const bool strips = has("-%}", begin);
+    if (!strips && !has("%}", begin)) return false;
+    begin += strips ? 3 : 2;
+    if (strips) begin = source_.size() - strip(source_.substr(begin), true, false).size();
+    line_starts_ = begin > 0 && source_[begin - 1] == '\n';
+    for (std::size_t end = source_.find("{%", begin); end != source_.npos;
+         end = source_.find("{%", end + 2)) {
+      const char sign = end + 2 < source_.size() ? source_[end + 2] : '\0';
+      std::size_t close = behind_word(end + (sign == '-' || sign == '+' ? 3 : 2), "endraw");
+      if (close == source_.npos) continue;
+      const char last = close < source_.size() ? source_[close] : '\0';
+      close += last == '-' || last == '+' ? 1 : 0;
+      if (!has("%}", close)) continue;
+      const std::string_view text = source_.substr(begin, end - begin);
+      add(TokenKind::data, before_tag(text, sign, true), begin);
+      at_ = close + 2;
+      after_tag(last, true);
+      return true;
+    }
+    throw SyntaxFailure("the raw block has no end", tag);
   }
 
   void comment(std::size_t tag) {

@@ -35,6 +35,12 @@ class Metadata {
     put(static_cast<std::uint64_t>(values.size()));
     for (const std::int32_t value : values) put(value);
   }
+  void floats(const std::string& key, const std::vector<float>& values) {
+    begin(key, 9);
+    put(std::uint32_t{6});
+    put(static_cast<std::uint64_t>(values.size()));
+    for (const float value : values) put(value);
+  }
   std::string file() const {
     Metadata head;
     head.body_ = "GGUF";
@@ -127,15 +133,81 @@ TEST(GgufTokenizer, LlamaBpeSplitsDigitsInThreesAndIgnoresMerges) {
   expect_ids_of("llama3", load_metadata(tiny_metadata("llama-bpe")));
 }
 
-TEST(GgufTokenizer, DefaultIsGpt2) {
-  const Tokenizer plain = load_metadata(tiny_metadata(""));
+TEST(GgufTokenizer, Gpt2SplitsAsItsJsonFileDoes) {
   const Tokenizer gpt2 = load_metadata(tiny_metadata("gpt-2"));
   const Tokenizer json =
       load_patched({{"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}}});
   for (const char* text : {"it's 1234 'LL\n\n x", "a\r\nb"}) {
-    EXPECT_EQ(plain.ids(text, true), json.ids(text, true));
     EXPECT_EQ(gpt2.ids(text, true), json.ids(text, true));
   }
+  EXPECT_TRUE(gpt2.notes().empty());
+}
+
+TEST(GgufTokenizer, AFileThatDoesNotNameItsSplitIsNoted) {
+  const Tokenizer plain = load_metadata(tiny_metadata(""));
+  EXPECT_EQ(plain.ids("a1234", false), load_metadata(tiny_metadata("default")).ids("a1234", false));
+  ASSERT_EQ(plain.notes().size(), 1u);
+  EXPECT_NE(plain.notes()[0].find("does not name its pre-tokenizer"), std::string::npos);
+}
+
+/// A SentencePiece vocabulary in which scores, not the order of ids, decide.
+Metadata pieces_metadata(const std::string& model) {
+  Metadata out;
+  out.text("tokenizer.ggml.model", model);
+  out.texts("tokenizer.ggml.tokens",
+            {"<unk>", "<s>", "</s>", "<0xC3>", "<0xA9>", "\u2581", "a", "b", "c", "ab", "bc",
+             "\u2581a", "\u2581ab", "<u>"});
+  out.floats("tokenizer.ggml.scores",
+             {0, 0, 0, 0, 0, -5, -6, -7, -8, -3, -2, -4, -1, 0});
+  out.integers("tokenizer.ggml.token_type", {2, 3, 3, 6, 6, 1, 1, 1, 1, 1, 1, 1, 1, 4});
+  return out;
+}
+
+TEST(GgufTokenizer, LlamaMergesByScoreAndFallsBackToBytes) {
+  const Tokenizer tokenizer = load_metadata(pieces_metadata("llama"));
+  using Ids = std::vector<std::int32_t>;
+  EXPECT_EQ(tokenizer.ids("ab", true), (Ids{1, 12})) << "BOS is its default";
+  EXPECT_EQ(tokenizer.ids("abc", false), (Ids{11, 10})) << "bc has the best score";
+  EXPECT_EQ(tokenizer.ids("b\u00e9", false), (Ids{5, 7, 3, 4}));
+  EXPECT_EQ(tokenizer.ids("a z", false), (Ids{11, 5, 0}));
+  EXPECT_EQ(tokenizer.ids("a<u>b</s>", false), (Ids{11, 13, 5, 7, 2}));
+  EXPECT_EQ(tokenizer.decode({1, 12, 5, 7, 3, 4}, true), "ab b\u00e9");
+  Metadata plain = pieces_metadata("llama");
+  plain.flag("tokenizer.ggml.add_space_prefix", false);
+  plain.flag("tokenizer.ggml.add_bos_token", false);
+  EXPECT_EQ(load_metadata(plain).ids("ab a", true), (Ids{9, 11}));
+}
+
+TEST(GgufTokenizer, T5TakesTheBestSumOfScores) {
+  Metadata metadata = pieces_metadata("t5");
+  metadata.integer("tokenizer.ggml.eos_token_id", 2);
+  metadata.integer("tokenizer.ggml.unknown_token_id", 0);
+  metadata.flag("tokenizer.ggml.remove_extra_whitespaces", true);
+  const Tokenizer tokenizer = load_metadata(metadata);
+  using Ids = std::vector<std::int32_t>;
+  EXPECT_EQ(tokenizer.ids("abc", true), (Ids{11, 10, 2})) << "-4 - 2 beats -1 - 8";
+  EXPECT_EQ(tokenizer.ids("  ab   ab ", false), (Ids{12, 12}));
+  EXPECT_EQ(tokenizer.ids("zz", false), (Ids{5, 0})) << "unknown characters are one token";
+  EXPECT_EQ(tokenizer.ids("b\u00e9", false), (Ids{5, 7, 3, 4}));
+}
+
+TEST(GgufTokenizer, BertWritesWordsWithoutTheirMark) {
+  Metadata metadata;
+  metadata.text("tokenizer.ggml.model", "bert");
+  metadata.texts("tokenizer.ggml.tokens", {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "\u2581the", "\u2581ri",
+                                           "ver", "\u2581,"});
+  metadata.integers("tokenizer.ggml.token_type", {3, 3, 3, 3, 1, 1, 1, 1});
+  metadata.integer("tokenizer.ggml.unknown_token_id", 1);
+  metadata.integer("tokenizer.ggml.cls_token_id", 2);
+  metadata.integer("tokenizer.ggml.seperator_token_id", 3);
+  const Tokenizer tokenizer = load_metadata(metadata);
+  using Ids = std::vector<std::int32_t>;
+  EXPECT_EQ(tokenizer.ids("Th\u00e9 RIVER,x", true), (Ids{2, 4, 5, 6, 7, 1, 3}));
+  EXPECT_EQ(tokenizer.piece(6), "##ver");
+  EXPECT_EQ(tokenizer.decode({2, 4, 5, 6, 7, 3}, true), "the river,");
+  std::vector<std::int32_t> types;
+  for (const Token& token : tokenizer.encode_pair("the", "river", true)) types.push_back(token.type);
+  EXPECT_EQ(types, (Ids{0, 0, 0, 1, 1, 1}));
 }
 
 TEST(GgufTokenizer, KnowsItsSpecialTokens) {
@@ -174,13 +246,12 @@ TEST(GgufTokenizer, AWholeTokenizerJsonInsideWins) {
 
 TEST(GgufTokenizer, RefusesByName) {
   EXPECT_NE(error_of([] {
-              load_metadata(tiny_metadata("falcon"));
-            }).find("the pre-tokenizer 'falcon' (tokenizer.ggml.pre) is not supported"),
+              load_metadata(tiny_metadata("gpt-9"));
+            }).find("the pre-tokenizer 'gpt-9' (tokenizer.ggml.pre) is not supported"),
             std::string::npos);
-  Metadata llama;
-  llama.text("tokenizer.ggml.model", "llama");
-  EXPECT_NE(error_of([&] { load_metadata(llama); }).find("the tokenizer 'llama'"),
-            std::string::npos);
+  Metadata rwkv;
+  rwkv.text("tokenizer.ggml.model", "rwkv");
+  EXPECT_NE(error_of([&] { load_metadata(rwkv); }).find("the tokenizer 'rwkv'"), std::string::npos);
   Metadata none;
   none.text("general.architecture", "llama");
   EXPECT_NE(error_of([&] { load_metadata(none); }).find("tokenizer.ggml.model"), std::string::npos);

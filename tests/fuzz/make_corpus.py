@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the fuzz targets into corpus/: small files of every kind. The standard library only."""
+import base64
+import json
+import pathlib
+import struct
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+ALPHABET = {c: i for i, c in enumerate("abcdefghijklmnopqrstuvwxyzTR0123456789\u0120\u010a\u00c3\u00a9<>")}
+
+
+def charsmap():
+    """A double array that maps U+FB01 to "fi"."""
+    units = [0] * 2048
+    key, node = "\ufb01".encode(), 0
+    for number, byte in enumerate(key):
+        # Children of a unit lie at its place xor its offset xor their byte.
+        start = 256 * (number + 1)
+        units[node] |= (node ^ start) << 10
+        node = start ^ byte
+        units[node] = byte
+    units[node] |= (node ^ 1024) << 10 | 1 << 8
+    units[1024] = 1 << 31
+    trie = struct.pack(f"<{len(units)}I", *units)
+    return struct.pack("<I", len(trie)) + trie + b"fi\0"
+
+
+def bpe(**more):
+    vocab = {**ALPHABET, "th": 100, "the": 101, "<0x0A>": 102}
+    return {"version": "1.0", "added_tokens": [
+        {"id": 200, "content": "<note>", "special": True, "lstrip": True, "rstrip": True}],
+        "normalizer": None, "pre_tokenizer": None, "post_processor": None, "decoder": None,
+        "model": {"type": "BPE", "unk_token": "a", "vocab": vocab,
+                  "merges": ["t h", ["th", "e"]]}, **more}
+
+
+def template(name):
+    return {"type": "TemplateProcessing", "special_tokens": {name: {"id": name, "ids": [1], "tokens": [name]}},
+            "single": [{"SpecialToken": {"id": name, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}]}
+
+
+TOKENIZERS = {
+    "byte_level": bpe(
+        normalizer={"type": "NFC"}, decoder={"type": "ByteLevel"},
+        pre_tokenizer={"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": "\\\\p{N}{1,3}| ?\\\\p{L}+"}, "behavior": "Isolated"},
+            {"type": "ByteLevel", "add_prefix_space": True}]},
+        post_processor={"type": "Sequence", "processors": [{"type": "ByteLevel"}, template("x")]}),
+    "sentencepiece": bpe(
+        normalizer={"type": "Sequence", "normalizers": [
+            {"type": "Prepend", "prepend": "a"}, {"type": "Replace", "pattern": {"String": " "}, "content": "b"},
+            {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap()).decode()}]},
+        decoder={"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "b"}, "content": " "}, {"type": "ByteFallback"},
+            {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}),
+    "unigram": {"model": {"type": "Unigram", "unk_id": 0, "byte_fallback": True,
+                          "vocab": [["<unk>", 0], ["a", -1.5], ["th", -2], ["e", -3]]},
+                "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first"},
+                "decoder": {"type": "Metaspace", "replacement": "\u2581"}},
+    "word_piece": {"model": {"type": "WordPiece", "unk_token": "[UNK]", "max_input_chars_per_word": 9,
+                             "continuing_subword_prefix": "##",
+                             "vocab": {"[UNK]": 0, "t": 1, "##h": 2, "river": 3, "[SEP]": 4}},
+                   "normalizer": {"type": "BertNormalizer", "lowercase": True},
+                   "pre_tokenizer": {"type": "BertPreTokenizer"},
+                   "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 4], "cls": ["t", 1]},
+                   "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True}},
+    "word_level": {"model": {"type": "WordLevel", "unk_token": "u", "vocab": {"u": 0, "x": 1}},
+                   "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                       {"type": "UnicodeScripts"}, {"type": "FixedLength", "length": 3}]},
+                   "decoder": {"type": "CTC", "pad_token": "u", "word_delimiter_token": "x", "cleanup": True}},
+}
+
+TEMPLATES = {
+    "chatml": "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' }}{% generation %}{{ m.content }}"
+              "{% endgeneration %}{% endfor %}\n{%- if add_generation_prompt %}<|im_start|>{% endif %}",
+    "macros": "{% macro f(a, b='x') %}{{ a|tojson(indent=2) }}{% if b %}{{ f(b, none) }}{% endif %}{% endmacro %}"
+              "{% set ns = namespace(n=0) %}{% for t in tools recursive %}{% set ns.n = ns.n + 1 %}{{ f(t) }}"
+              "{% if loop.first %}{% continue %}{% endif %}{{ loop.cycle(1, 2) }}{% else %}x{% endfor %}{{ ns.n }}",
+    "filters": "{% set q | upper %}a {{ messages[::-1]|map(attribute='role')|join(', ') }}{% endset %}{{ q }}"
+               "{{ '%5.2f' % 3 }}{{ 'ab' * 3 }}{{ messages|selectattr('role', 'equalto', 'user')|list }}{# c #}"
+               "{% raw %}{{ x }}{% endraw %}{% with a = 1 %}{{ a is odd }}{% endwith %}{{ strftime_now('%Y') }}",
+}
+
+
+def field(number, value):
+    """A field of a protocol buffer."""
+    def varint(n):
+        out = b""
+        while n > 127:
+            out += bytes([n & 127 | 128])
+            n >>= 7
+        return out + bytes([n])
+    if isinstance(value, bytes):
+        return varint(number << 3 | 2) + varint(len(value)) + value
+    if isinstance(value, float):
+        return varint(number << 3 | 5) + struct.pack("<f", value)
+    return varint(number << 3) + varint(value)
+
+
+def sentencepiece(kind):
+    pieces = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3), ("\u2581", -1.0, 1), ("t", -2.0, 1),
+              ("h", -3.0, 1), ("th", -0.5, 1), ("\u2581th", -0.25, 1), ("<0x0A>", 0.0, 6), ("note", 0.0, 4)]
+    out = b"".join(field(1, field(1, p.encode()) + field(2, s) + field(3, t)) for p, s, t in pieces)
+    return out + field(2, field(3, kind) + field(40, 0)) + field(3, field(2, charsmap()) + field(3, 1))
+
+
+def main():
+    for name, file in TOKENIZERS.items():
+        (CORPUS / "tokenizer-json" / f"{name}.json").write_text(json.dumps(file))
+    for name, text in TEMPLATES.items():
+        (CORPUS / "chat-template" / f"{name}.jinja").write_text(text)
+    for name, kind in (("unigram", 1), ("bpe", 2)):
+        (CORPUS / "sentencepiece" / f"{name}.model").write_bytes(sentencepiece(kind))
+
+
+if __name__ == "__main__":
+    main()
