@@ -25,7 +25,8 @@ double seconds_of(const auto& work) {
 }
 
 void runs(const Tokenizer& tokenizer) {
-  for (const char* unit : {"a", " ", "\n", "!", "0", "e\u0301", "\u0301", "\u4f60", "\U0001f600", " a"}) {
+  for (const char* unit :
+       {"a", " ", "\n", "!", "0", "e\u0301", "\u0301", "\u4f60", "\U0001f600", " a"}) {
     std::string text;
     while (text.size() < (1u << 20)) text += unit;
     std::size_t tokens = 0;

@@ -20,8 +20,8 @@ std::size_t TextView::run_at(std::size_t at) const {
     if (i >= runs.size() || runs[i].begin > at) break;
     if (i + 1 == runs.size() || runs[i + 1].begin > at) return last_run_ = i;
   }
-  const auto after = std::upper_bound(runs.begin(), runs.end(), at,
-                                      [](std::size_t p, const AlignedRun& r) { return p < r.begin; });
+  const auto after = std::upper_bound(
+      runs.begin(), runs.end(), at, [](std::size_t p, const AlignedRun& r) { return p < r.begin; });
   return last_run_ = static_cast<std::size_t>(after - runs.begin()) - 1;
 }
 
@@ -47,9 +47,9 @@ void Rewriter::keep(std::size_t begin, std::size_t end) {
   end += in_.offset_;
   const auto add = [&](SourceSpan source, bool copied, std::size_t size) {
     // A copy that goes on where the last one ended is the same copy.
-    const bool joins = copied && !out_.runs.empty() && out_.runs.back().copied &&
-                       out_.runs.back().source.begin + signed_of(to - out_.runs.back().begin) ==
-                           source.begin;
+    const bool joins =
+        copied && !out_.runs.empty() && out_.runs.back().copied &&
+        out_.runs.back().source.begin + signed_of(to - out_.runs.back().begin) == source.begin;
     if (!joins) out_.runs.push_back({to, source, copied});
     to += size;
   };

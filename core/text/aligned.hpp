@@ -38,8 +38,7 @@ class TextView {
  public:
   TextView() = default;
   explicit TextView(std::string_view input) : text(input) {}
-  explicit TextView(const AlignedText& rewritten)
-      : text(rewritten.text), runs_(&rewritten.runs) {}
+  explicit TextView(const AlignedText& rewritten) : text(rewritten.text), runs_(&rewritten.runs) {}
 
   std::string_view text;
 

@@ -22,8 +22,8 @@ std::string base64_bytes(std::string_view text, std::string_view who) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const signed char value = values[static_cast<unsigned char>(text[i])];
     if (value < 0) {
-      throw Error(GRAFT_E_INVALID, cat(who, ": character ", i, " of a base64 text is none of ",
-                                       "base64's."));
+      throw Error(GRAFT_E_INVALID,
+                  cat(who, ": character ", i, " of a base64 text is none of ", "base64's."));
     }
     bits = (bits << 6) | static_cast<std::uint32_t>(value);
     count += 6;

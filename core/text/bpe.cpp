@@ -51,9 +51,9 @@ Bpe::Bpe(const Vocabulary& vocabulary, const std::vector<Merge>& merges, BpeOpti
   const auto require = [&](std::string_view piece, std::size_t rank) {
     const std::int32_t id = vocabulary.find(piece);
     if (id >= 0 && !piece.empty()) return id;
-    throw Error(GRAFT_E_INVALID, cat(who, ": merge ", rank, " ('", merges[rank].left, "' with '",
-                                     merges[rank].right, "') needs '", piece,
-                                     "', which is not in the vocabulary."));
+    throw Error(GRAFT_E_INVALID,
+                cat(who, ": merge ", rank, " ('", merges[rank].left, "' with '", merges[rank].right,
+                    "') needs '", piece, "', which is not in the vocabulary."));
   };
   reserve(merges.size());
   std::string joined;
@@ -154,8 +154,7 @@ void Bpe::add_characters(const Vocabulary& vocabulary, std::string_view piece,
       if (at + length == piece.size()) workspace.text.append(options_.suffix);
       character = workspace.text;
     }
-    const std::int32_t id =
-        plain && first < 0x80 ? ascii_ids_[first] : vocabulary.find(character);
+    const std::int32_t id = plain && first < 0x80 ? ascii_ids_[first] : vocabulary.find(character);
     at += length;
     const auto bytes = static_cast<std::uint32_t>(length);
     if (id >= 0) {

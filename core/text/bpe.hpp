@@ -43,8 +43,8 @@ class Bpe {
     struct Symbol {
       std::int32_t id = 0;
       std::uint32_t bytes = 0;
-      std::uint32_t rank = 0;        // of merging it with the one after it
-      std::int32_t merged = 0;       // what that would give
+      std::uint32_t rank = 0;   // of merging it with the one after it
+      std::int32_t merged = 0;  // what that would give
       std::int32_t before = 0, after = 0;
     };
     std::vector<Symbol> symbols;
@@ -70,8 +70,8 @@ class Bpe {
   void rate(Workspace::Symbol& left, const Workspace::Symbol& right) const;
 
   void add_bytes(std::string_view piece, std::vector<Workspace::Symbol>& out) const;
-  void add_characters(const Vocabulary& vocabulary, std::string_view piece, Workspace& workspace)
-      const;
+  void add_characters(const Vocabulary& vocabulary, std::string_view piece,
+                      Workspace& workspace) const;
   void merge_few(std::vector<Workspace::Symbol>& symbols) const;
   void merge_many(Workspace& workspace) const;
 

@@ -24,8 +24,8 @@ class Charsmap {
     std::memcpy(units_.data(), bytes.data() + sizeof size, size);
     texts_ = bytes.substr(sizeof size + size);
     if (!is_utf8(texts_)) {
-      throw Error(GRAFT_E_INVALID, cat(who, ": the precompiled_charsmap holds texts that are no ",
-                                       "UTF-8."));
+      throw Error(GRAFT_E_INVALID,
+                  cat(who, ": the precompiled_charsmap holds texts that are no ", "UTF-8."));
     }
   }
 

@@ -140,36 +140,39 @@ std::shared_ptr<const ChatTemplate::Program> compile(std::string_view source, co
   return program;
 }
 
-/// What the last message says: its content, or the last text among its parts.
-std::string final_text(const Json& variables) {
+/// What the last message says: its content, or the last text among its parts; null where it is
+/// silent.
+std::string* final_text(Json& variables) {
   const auto messages = variables.find("messages");
-  if (messages != variables.end() && messages->is_array() && !messages->empty()) {
-    const Json& last = messages->back();
-    const Json content = last.is_object() ? last.value("content", Json()) : Json();
-    if (content.is_string()) return content.get<std::string>();
-    for (std::size_t i = content.is_array() ? content.size() : 0; i-- > 0;) {
-      if (content[i].is_object() && content[i].contains("text") && content[i]["text"].is_string()) {
-        return content[i]["text"].get<std::string>();
-      }
+  if (messages == variables.end() || !messages->is_array() || messages->empty()) return nullptr;
+  Json& last = messages->back();
+  if (!last.is_object() || !last.contains("content")) return nullptr;
+  Json& content = last["content"];
+  if (content.is_string()) return content.get_ptr<std::string*>();
+  for (std::size_t i = content.is_array() ? content.size() : 0; i-- > 0;) {
+    if (content[i].is_object() && content[i].contains("text") && content[i]["text"].is_string()) {
+      return content[i]["text"].get_ptr<std::string*>();
     }
   }
-  throw Error(GRAFT_E_INVALID, "continue_final_message needs a last message with text.");
+  return nullptr;
 }
 
-/// Cuts what the template wrote behind the last message, so that a model goes on writing it. The
-/// message's own white space at the end stays where the template wrote it.
-void cut_after_final_message(const Json& variables, RenderedChat& chat) {
-  const std::string message = final_text(variables);
-  const std::string bare(jinja::strip(message, true, true));
+/// Stands behind the last message while it is rendered, to be found again. A template that trims
+/// messages takes its space.
+constexpr std::string_view end_mark = "\uE000the message goes on here\uE000 ";
+
+/// Cuts what the template wrote behind the last message, so that a model goes on writing it.
+void cut_at_mark(std::string_view message, RenderedChat& chat) {
+  const std::string_view bare = end_mark.substr(0, end_mark.size() - 1);
   const std::size_t at = chat.text.rfind(bare);
-  if (at == chat.text.npos) {
+  if (at == chat.text.npos || chat.text.find(jinja::strip(message, true, true)) == chat.text.npos) {
     throw Error(GRAFT_E_INVALID,
                 "continue_final_message: the text of the last message is not in what the chat "
                 "template writes, so it cannot be continued.");
   }
-  const std::string_view from_left = jinja::strip(message, true, false);
-  const bool whole = chat.text.compare(at, from_left.size(), from_left) == 0;
-  chat.text.resize(at + (whole ? from_left.size() : bare.size()));
+  const bool keeps_spaces = chat.text.compare(at, end_mark.size(), end_mark) == 0;
+  chat.text.resize(at);
+  if (!keeps_spaces) chat.text.resize(jinja::strip(chat.text, false, true).size());
   std::erase_if(chat.generated, [&](const TextRange& r) { return r.begin >= chat.text.size(); });
   for (TextRange& range : chat.generated) range.end = std::min(range.end, chat.text.size());
 }
@@ -202,10 +205,18 @@ RenderedChat render_program(const ChatTemplate::Program& program, const Json& va
                 "continue_final_message and add_generation_prompt exclude each other: one goes on "
                 "with the last message, the other begins a new one.");
   }
+  std::string message;
+  if (continues) {
+    std::string* text = final_text(all);
+    if (text == nullptr) {
+      throw Error(GRAFT_E_INVALID, "continue_final_message needs a last message with text.");
+    }
+    message = *text;
+    *text += end_mark;
+  }
   RenderedChat out;
   try {
-    jinja::Rendering rendering =
-        jinja::run(program.statements, *jinja::Value::from(all).dict());
+    jinja::Rendering rendering = jinja::run(program.statements, *jinja::Value::from(all).dict());
     if (with_marks && rendering.hidden_spans) {
       throw Error(GRAFT_E_INVALID,
                   "the chat template has a generation block inside a macro or a captured block, so "
@@ -218,7 +229,7 @@ RenderedChat render_program(const ChatTemplate::Program& program, const Json& va
   } catch (const jinja::Failure& failure) {
     throw Error(GRAFT_E_INVALID, cat("chat template: ", failure.what(), "."));
   }
-  if (continues) cut_after_final_message(variables, out);
+  if (continues) cut_at_mark(message, out);
   return out;
 }
 

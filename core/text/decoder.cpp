@@ -113,8 +113,8 @@ void add_steps(const Json& config, std::string_view who, int depth,
   } else if (type == "Metaspace") {
     const std::string replacement = text_member(config, "replacement", who);
     const std::string scheme = text_member(config, "prepend_scheme", who);
-    const bool never = scheme == "never" ||
-                       (scheme.empty() && !flag(config, "add_prefix_space", true, who));
+    const bool never =
+        scheme == "never" || (scheme.empty() && !flag(config, "add_prefix_space", true, who));
     steps.push_back(metaspaces(replacement.empty() ? "\u2581" : replacement, !never));
   } else if (type == "Replace") {
     const Json& pattern = member(config, "pattern", Json::value_t::object, who);
@@ -291,9 +291,9 @@ DecoderStep metaspaces(std::string replacement, bool drops_first) {
 
 std::string clean_up_spaces(std::string text) {
   constexpr std::pair<const char*, const char*> rules[] = {
-      {" .", "."},     {" ?", "?"},     {" !", "!"},   {" ,", ","},     {" ' ", "'"},
-      {" n't", "n't"}, {" 'm", "'m"},   {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"},
-      {" 're", "'re"}};
+      {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+      {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+      {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
   for (const auto& [from, to] : rules) replace_all(text, from, to);
   return text;
 }

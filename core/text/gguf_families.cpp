@@ -10,11 +10,11 @@ using Split = GgufFamily::Split;
 
 constexpr GgufFamily families[] = {
     {"gpt-2 phi-2 mpt olmo jais exaone4 modern-bert mellum", Split::gpt2},
-    {"roberta-bpe jina-v1-en jina-v2-es jina-v2-de jina-v2-code jina-es jina-de", Split::gpt2, false,
-     false, false, true},
+    {"roberta-bpe jina-v1-en jina-v2-es jina-v2-de jina-v2-code jina-es jina-de", Split::gpt2,
+     false, false, false, true},
     {"smollm starcoder refact command-r codeshell exaone minerva-7b", Split::digits_gpt2},
-    {"llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2", Split::llama3, false, true,
-     true},
+    {"llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2", Split::llama3, false,
+     true, true},
     {"smaug-bpe chatglm-bpe glm4", Split::llama3},
     {"qwen2 deepseek-r1-qwen megrez", Split::qwen2, true},
     {"stablelm2 hunyuan", Split::qwen2},

@@ -45,7 +45,9 @@ class NormalForm {
   NormalForm(bool compose, bool compatible)
       : compose_(compose),
         compatible_(compatible),
-        first_(compatible ? 0xA0 : compose ? 0x300 : 0xC0) {}
+        first_(compatible ? 0xA0
+               : compose  ? 0x300
+                          : 0xC0) {}
 
   bool operator()(const TextView& in, AlignedText& out) const {
     const std::string_view text = in.text;
@@ -93,13 +95,22 @@ class NormalForm {
     return c < first_ || (c >= 0x3400 && c <= 0x9FFF) || (compose_ && c >= 0xAC00 && c <= 0xD7A3);
   }
 
+  /// Modifier letters of Unicode 14 and 15, which Hugging Face's normal forms leave as they are.
+  static bool is_too_new(char32_t c) {
+    return (c >= 0xA7F2 && c <= 0xA7F4) || (c >= 0x10781 && c <= 0x107BA) ||
+           (c >= 0x1E030 && c <= 0x1E06D);
+  }
+
   std::size_t decompose(char32_t c, std::array<utf8proc_int32_t, 32>& parts) const {
+    if (is_too_new(c)) {
+      parts[0] = static_cast<utf8proc_int32_t>(c);
+      return 1;
+    }
     int state = 0;
     const int options = UTF8PROC_DECOMPOSE | (compatible_ ? UTF8PROC_COMPAT : 0);
-    const auto count = utf8proc_decompose_char(
-        static_cast<utf8proc_int32_t>(c), parts.data(),
-        static_cast<utf8proc_ssize_t>(parts.size()), static_cast<utf8proc_option_t>(options),
-        &state);
+    const auto count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), parts.data(),
+                                               static_cast<utf8proc_ssize_t>(parts.size()),
+                                               static_cast<utf8proc_option_t>(options), &state);
     if (count >= 1 && count <= static_cast<utf8proc_ssize_t>(parts.size())) {
       return static_cast<std::size_t>(count);
     }

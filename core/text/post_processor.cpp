@@ -42,12 +42,13 @@ std::int64_t before_character(std::string_view text, std::int64_t end) {
   return after_character(text, at) == end ? at : end - 1;
 }
 
-void trim_offsets(Sequence& sequence, OffsetTrim how, const PostProcessor::TextOf& text_of) {
-  bool first = true;
-  for (Token& token : sequence.tokens) {
-    Edges white = white_edges(text_of(sequence, token));
-    if (how.add_prefix_space && white.left == 1 && (first || token.begin == 0)) white.left = 0;
-    first = false;
+void trim_offsets(Sequence& sequence, OffsetTrim how, const PostProcessor::PieceOf& piece_of) {
+  auto found = sequence.found.begin();
+  for (std::size_t i = 0; i < sequence.tokens.size(); ++i) {
+    Token& token = sequence.tokens[i];
+    const bool is_found = found != sequence.found.end() && found->index == i;
+    Edges white = white_edges(is_found ? found++->text : piece_of(token.id));
+    if (how.add_prefix_space && white.left == 1 && (i == 0 || token.begin == 0)) white.left = 0;
     for (; white.left > 0 && token.begin < token.end; --white.left) {
       token.begin = after_character(sequence.input, token.begin);
     }
@@ -59,10 +60,10 @@ void trim_offsets(Sequence& sequence, OffsetTrim how, const PostProcessor::TextO
 
 }  // namespace
 
-std::vector<Token> PostProcessor::apply(std::vector<Sequence> sequences, const TextOf& text_of,
+std::vector<Token> PostProcessor::apply(std::vector<Sequence> sequences, const PieceOf& piece_of,
                                         bool add_special) const {
   if (trims) {
-    for (Sequence& sequence : sequences) trim_offsets(sequence, trim, text_of);
+    for (Sequence& sequence : sequences) trim_offsets(sequence, trim, piece_of);
   }
   const bool is_pair = sequences.size() > 1;
   if (!frames && !is_pair) return std::move(sequences[0].tokens);

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,10 +26,17 @@ struct OffsetTrim {
   bool add_prefix_space = true;  // a single space at the start may be one that was put there
 };
 
+/// An added token that was found in a text: its place among the tokens, and what stood there.
+struct FoundToken {
+  std::size_t index = 0;
+  std::string text;
+};
+
 /// One text's tokens, and what trimming needs besides them.
 struct Sequence {
   std::string_view input;  // what the offsets refer to
   std::vector<Token> tokens;
+  std::vector<FoundToken> found;  // in order
 };
 
 /// A description, worked off by apply(). By default it adds nothing.
@@ -38,10 +46,10 @@ struct PostProcessor {
   bool frames = false;
   Frame frame;
 
-  /// Text of a token: as the vocabulary writes it, or the stretch of input of an added token.
-  using TextOf = std::function<std::string_view(const Sequence& of, const Token& token)>;
+  /// A token as the vocabulary writes it.
+  using PieceOf = std::function<std::string_view(std::int32_t id)>;
   /// `sequences`: one text, or two. Without `add_special` a frame only gives types.
-  std::vector<Token> apply(std::vector<Sequence> sequences, const TextOf& text_of,
+  std::vector<Token> apply(std::vector<Sequence> sequences, const PieceOf& piece_of,
                            bool add_special) const;
 };
 

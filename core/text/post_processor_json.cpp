@@ -13,8 +13,8 @@ constexpr std::int64_t largest_number = std::int64_t{1} << 24;
 std::int32_t number_of(const Json& value, std::string_view what, std::string_view who) {
   if (!value.is_number_unsigned() ||
       value.get<std::uint64_t>() > static_cast<std::uint64_t>(largest_number)) {
-    throw Error(GRAFT_E_INVALID, cat(who, ": ", what, " is ", to_text(value),
-                                     "; it must be 0 to ", largest_number, "."));
+    throw Error(GRAFT_E_INVALID, cat(who, ": ", what, " is ", to_text(value), "; it must be 0 to ",
+                                     largest_number, "."));
   }
   return value.get<std::int32_t>();
 }
@@ -53,9 +53,9 @@ Frame make_template(const Json& config, std::string_view who) {
   out.single = template_parts(config, "single", who);
   const auto pair = config.find("pair");
   if (pair != config.end() && !pair->is_null()) out.pair = template_parts(config, "pair", who);
-  const auto texts =
-      std::count_if(out.single.begin(), out.single.end(),
-                    [](const FramePart& p) { return p.what == FramePart::What::first; });
+  const auto texts = std::count_if(out.single.begin(), out.single.end(), [](const FramePart& p) {
+    return p.what == FramePart::What::first;
+  });
   if (texts != 1) {
     throw Error(GRAFT_E_INVALID, cat(who, ": the post-processor's \"single\" holds ", texts,
                                      " sequences; it must hold one."));

@@ -99,9 +99,9 @@ PreTokenizer metaspace(std::string replacement, Prefix prefix, bool split) {
     pieces.rewrite([&](Rewriter& writer, TextRange range) {
       const std::string_view piece = text.substr(range.begin, range.end - range.begin);
       const bool has_prefix = piece.front() == ' ' || piece.starts_with(replacement);
-      const bool asks = prefix == Prefix::always ||
-                        (prefix == Prefix::first &&
-                         before.source(range.begin, range.begin + 1).begin == 0);
+      const bool asks =
+          prefix == Prefix::always ||
+          (prefix == Prefix::first && before.source(range.begin, range.begin + 1).begin == 0);
       if (asks && !has_prefix) writer.put(replacement, range.begin, range.begin + 1);
       std::size_t kept = range.begin;
       for (std::size_t at = range.begin; at < range.end; ++at) {

@@ -108,8 +108,8 @@ PreTokenizer fixed_length(std::size_t length) {
 PreTokenizer make_fixed_length(const Json& config, std::string_view who) {
   const Json& length = member(config, "length", Json::value_t::number_unsigned, who);
   if (length.get<std::uint64_t>() == 0) {
-    throw Error(GRAFT_E_INVALID, cat(who, ": the pre-tokenizer FixedLength needs a length of at ",
-                                     "least 1."));
+    throw Error(GRAFT_E_INVALID,
+                cat(who, ": the pre-tokenizer FixedLength needs a length of at ", "least 1."));
   }
   return fixed_length(length.get<std::size_t>());
 }
@@ -138,8 +138,8 @@ PreTokenizer make(const Json& config, std::string_view who, int depth) {
   if (type == "FixedLength") return make_fixed_length(config, who);
   if (type == "Punctuation") {
     const std::string behavior = text_member(config, "behavior", who);
-    return split_at_class(is_punctuation, behavior.empty() ? SplitBehavior::isolated
-                                                           : behavior_named(behavior, who));
+    return split_at_class(
+        is_punctuation, behavior.empty() ? SplitBehavior::isolated : behavior_named(behavior, who));
   }
   if (type == "CharDelimiterSplit") {
     const std::string delimiter = text_member(config, "delimiter", who);

@@ -66,11 +66,10 @@ void Regex::matches(std::string_view text, std::vector<TextRange>& out, Empty em
   const PCRE2_SIZE* match = pcre2_get_ovector_pointer(workspace.data);
   std::size_t last_end = text.npos;
   for (std::size_t at = 0; at <= text.size();) {
-    const int found =
-        jit_ ? pcre2_jit_match(code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, workspace.data,
-                               workspace.context)
-             : pcre2_match(code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, workspace.data,
-                           workspace.context);
+    const int found = jit_ ? pcre2_jit_match(code, subject, text.size(), at, PCRE2_NO_UTF_CHECK,
+                                             workspace.data, workspace.context)
+                           : pcre2_match(code, subject, text.size(), at, PCRE2_NO_UTF_CHECK,
+                                         workspace.data, workspace.context);
     if (found == PCRE2_ERROR_NOMATCH) return;
     if (found < 0) {
       throw Error(GRAFT_E_INVALID,

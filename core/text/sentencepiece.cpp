@@ -59,8 +59,8 @@ std::vector<AddedToken> added_of(const SentencePieceParts& parts) {
     token.content = parts.pieces[i].piece;
     token.special = parts.types[i] != Type::user_defined;
     // Pieces with U+2581 stand for text with spaces, which is only so once it is normal.
-    token.normalized = !token.special && !parts.add_prefix &&
-                       token.content.find(lower_line) != token.content.npos;
+    token.normalized =
+        !token.special && !parts.add_prefix && token.content.find(lower_line) != token.content.npos;
     out.push_back(std::move(token));
   }
   out.insert(out.end(), parts.added.begin(), parts.added.end());
@@ -72,9 +72,9 @@ std::vector<AddedToken> added_of(const SentencePieceParts& parts) {
 std::shared_ptr<Tokenizer::Tables> tables_from_sentencepiece(const SentencePieceParts& parts,
                                                              std::string_view who) {
   if (parts.scores.size() != parts.pieces.size() || parts.types.size() != parts.pieces.size()) {
-    throw Error(GRAFT_E_INVALID, cat(who, ": ", parts.pieces.size(), " tokens have ",
-                                     parts.scores.size(), " scores and ", parts.types.size(),
-                                     " types; all three must be as many."));
+    throw Error(GRAFT_E_INVALID,
+                cat(who, ": ", parts.pieces.size(), " tokens have ", parts.scores.size(),
+                    " scores and ", parts.types.size(), " types; all three must be as many."));
   }
   auto tables = std::make_shared<Tokenizer::Tables>();
   tables->vocabulary = Vocabulary(parts.pieces, who);

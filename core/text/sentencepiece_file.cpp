@@ -10,8 +10,8 @@ namespace {
 /// A field of a message: its number, and its value as far as its wire type tells.
 struct Field {
   std::uint64_t number = 0;
-  std::uint64_t value = 0;      // of varints and fixed-width values
-  std::string_view bytes;       // of strings and messages
+  std::uint64_t value = 0;  // of varints and fixed-width values
+  std::string_view bytes;   // of strings and messages
   bool is_bytes = false;
 
   bool flag() const { return value != 0; }
@@ -92,8 +92,8 @@ void read_piece(std::string_view bytes, std::string_view who, SentencePieceParts
     if (field.number == 3) type = field.value;
   }
   if (type < 1 || type > 6) {
-    throw Error(GRAFT_E_INVALID, cat(who, ": the piece '", piece, "' has the type ", type,
-                                     "; there are 1 to 6."));
+    throw Error(GRAFT_E_INVALID,
+                cat(who, ": the piece '", piece, "' has the type ", type, "; there are 1 to 6."));
   }
   out.pieces.push_back({piece, static_cast<std::int64_t>(out.pieces.size())});
   out.scores.push_back(score);

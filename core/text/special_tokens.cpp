@@ -43,8 +43,8 @@ void add_decoder(const Json& config, std::string_view who, std::vector<AddedToke
     std::int64_t id = -1;
     const char* end = key.data() + key.size();
     if (std::from_chars(key.data(), end, id).ptr != end || id < 0) {
-      throw Error(GRAFT_E_INVALID, cat(who, ": added_tokens_decoder has the key \"", key,
-                                       "\", which is no id."));
+      throw Error(GRAFT_E_INVALID,
+                  cat(who, ": added_tokens_decoder has the key \"", key, "\", which is no id."));
     }
     by_id[id] = added_token(item, who);
   }
@@ -125,9 +125,9 @@ void check_frame(const Tokenizer::Tables& tables, std::string_view who) {
     for (const FramePart& part : *parts) {
       for (const std::int32_t id : part.ids) {
         if (tables.piece(id).data() != nullptr) continue;
-        throw Error(GRAFT_E_INVALID, cat(who, ": the post-processor adds the id ", id,
-                                         ", which is no token; ids are below ", tables.size(),
-                                         "."));
+        throw Error(GRAFT_E_INVALID,
+                    cat(who, ": the post-processor adds the id ", id,
+                        ", which is no token; ids are below ", tables.size(), "."));
       }
     }
   }

@@ -18,7 +18,8 @@ class Encoding {
   Encoding(const Encoding&) = delete;
   Encoding& operator=(const Encoding&) = delete;
 
-  std::vector<Token> run(const TextView& input) {
+  /// `text` is what the caller gave, `input` the same with invalid UTF-8 replaced.
+  Sequence run(std::string_view text, const TextView& input) {
     tokens_.reserve(input.text.size() / 4);
     for_segments(input, false, [this](const TextView& part) {
       AlignedText normal;
@@ -26,7 +27,7 @@ class Encoding {
       for_segments(changed ? TextView(normal) : part, true,
                    [this](const TextView& rest) { tokenize(rest); });
     });
-    return std::move(tokens_);
+    return {text, std::move(tokens_), std::move(found_)};
   }
 
  private:
@@ -40,6 +41,10 @@ class Encoding {
       if (segment.token == nullptr) {
         other(text.part(range.begin, range.end));
       } else if (range.begin < range.end) {
+        if (tables_.post_processor.trims) {
+          found_.push_back({tokens_.size(),
+                            std::string(text.text.substr(range.begin, range.end - range.begin))});
+        }
         add(segment.token->id, text.source(range.begin, range.end));
       }
     }
@@ -51,8 +56,7 @@ class Encoding {
     pieces.ranges.push_back({0, text.text.size()});
     if (tables_.pre_tokenizer) tables_.pre_tokenizer(pieces);
     for (const TextRange& range : pieces.ranges) {
-      const std::string_view piece =
-          pieces.text.text.substr(range.begin, range.end - range.begin);
+      const std::string_view piece = pieces.text.text.substr(range.begin, range.end - range.begin);
       const std::vector<Unit>& units =
           memory_->encode(tables_.model, tables_.vocabulary, piece, pieces.byte_level);
       if (pieces.byte_level && !units.empty() && units.back().end < piece.size()) {
@@ -93,23 +97,20 @@ class Encoding {
   const Tokenizer::Tables& tables_;
   std::unique_ptr<ModelMemory> memory_;
   std::vector<Token> tokens_;
+  std::vector<FoundToken> found_;  // where the post-processor asks for them
 };
 
 Sequence encoded(const Tokenizer::Tables& tables, std::string_view text) {
   Encoding encoding(tables);
-  if (is_utf8(text)) return {text, encoding.run(TextView(text))};
+  if (is_utf8(text)) return encoding.run(text, TextView(text));
   const AlignedText repaired = repair_utf8(text);
-  return {text, encoding.run(TextView(repaired))};
+  return encoding.run(text, TextView(repaired));
 }
 
 std::vector<Token> processed(const Tokenizer::Tables& tables, std::vector<Sequence> sequences,
                              bool add_special) {
-  const auto text_of = [&](const Sequence& of, const Token& token) {
-    if (tables.added.find(token.id) == nullptr) return tables.vocabulary.piece(token.id);
-    return of.input.substr(static_cast<std::size_t>(token.begin),
-                           static_cast<std::size_t>(token.end - token.begin));
-  };
-  return tables.post_processor.apply(std::move(sequences), text_of, add_special);
+  const auto piece_of = [&](std::int32_t id) { return tables.piece(id); };
+  return tables.post_processor.apply(std::move(sequences), piece_of, add_special);
 }
 
 /// An object, or null where there is no such file.
@@ -160,20 +161,19 @@ Tokenizer Tokenizer::load(const fs::path& model) {
   const fs::path file = model / "tokenizer.json";
   const fs::path pieces = model / "tokenizer.model";
   if (!fs::exists(file) && fs::exists(pieces)) {
-    out.tables_ = tables_from_model_file(MappedFile::open(pieces).text(),
-                                         object_in(model / "tokenizer_config.json"),
-                                         object_in(model / "special_tokens_map.json"),
-                                         pieces.string());
+    out.tables_ = tables_from_model_file(
+        MappedFile::open(pieces).text(), object_in(model / "tokenizer_config.json"),
+        object_in(model / "special_tokens_map.json"), pieces.string());
     return out;
   }
   if (!fs::exists(file)) {
-    throw Error(GRAFT_E_NOT_FOUND,
-                cat("'", model.string(), "' holds no tokenizer.json and no tokenizer.model, and is ",
-                    "no .gguf file either."));
+    throw Error(GRAFT_E_NOT_FOUND, cat("'", model.string(),
+                                       "' holds no tokenizer.json and no tokenizer.model, and is ",
+                                       "no .gguf file either."));
   }
-  out.tables_ = tables_from_json(MappedFile::open(file).text(),
-                                 object_in(model / "tokenizer_config.json"),
-                                 object_in(model / "special_tokens_map.json"), file.string());
+  out.tables_ =
+      tables_from_json(MappedFile::open(file).text(), object_in(model / "tokenizer_config.json"),
+                       object_in(model / "special_tokens_map.json"), file.string());
   return out;
 }
 
@@ -209,8 +209,8 @@ bool Tokenizer::cleans_up_spaces() const {
 std::string_view Tokenizer::piece(std::int32_t id) const {
   const std::string_view piece = tables_->piece(id);
   if (piece.data() != nullptr) return piece;
-  throw Error(GRAFT_E_INVALID, cat("the tokenizer has no token with the id ", id,
-                                   "; ids are below ", size(), "."));
+  throw Error(GRAFT_E_INVALID,
+              cat("the tokenizer has no token with the id ", id, "; ids are below ", size(), "."));
 }
 
 std::optional<std::int32_t> Tokenizer::id_of(std::string_view piece) const {

@@ -121,8 +121,8 @@ class Reader {
     if (family.nfc) tables->normalizer = normal_form(true, false);
     tables->pre_tokenizer = pre_tokenizer_of(family.split);
     tables->decoder = Decoder::byte_level();
-    tables->added = AddedTokens(added_tokens(tables->vocabulary), tables->vocabulary,
-                                tables->normalizer, who_);
+    tables->added =
+        AddedTokens(added_tokens(tables->vocabulary), tables->vocabulary, tables->normalizer, who_);
     tables->bos = id("bos_token_id");
     tables->eos = id("eos_token_id");
     tables->pad = id("padding_token_id");
@@ -147,16 +147,16 @@ class Reader {
     tables->vocabulary = Vocabulary(all, who_);
     tables->unk = id("unknown_token_id", 100);
     if (!tables->unk) {
-      throw Error(GRAFT_E_INVALID, cat(who_, ": a bert tokenizer needs ", key("unknown_token_id"),
-                                       "."));
+      throw Error(GRAFT_E_INVALID,
+                  cat(who_, ": a bert tokenizer needs ", key("unknown_token_id"), "."));
     }
-    tables->model = WordPiece(tables->vocabulary, tables->vocabulary.piece(*tables->unk), "##", 100,
-                              who_);
+    tables->model =
+        WordPiece(tables->vocabulary, tables->vocabulary.piece(*tables->unk), "##", 100, who_);
     tables->normalizer = bert_normalizer({});
     tables->pre_tokenizer = bert_words();
     tables->decoder = Decoder::of({word_pieces("##", true)});
-    tables->added = AddedTokens(added_tokens(tables->vocabulary), tables->vocabulary,
-                                tables->normalizer, who_);
+    tables->added =
+        AddedTokens(added_tokens(tables->vocabulary), tables->vocabulary, tables->normalizer, who_);
     const auto cls = file_.has(key("cls_token_id")) ? id("cls_token_id") : id("bos_token_id", 101);
     const auto sep =
         file_.has(key("seperator_token_id")) ? id("seperator_token_id") : id("eos_token_id", 102);
@@ -182,8 +182,8 @@ class Reader {
     parts.scores = file_.floats(key("scores"));
     for (const std::int64_t type : types()) {
       if (type < normal || type > byte) {
-        throw Error(GRAFT_E_INVALID, cat(who_, ": tokenizer.ggml.token_type holds ", type,
-                                         "; there are 1 to 6."));
+        throw Error(GRAFT_E_INVALID,
+                    cat(who_, ": tokenizer.ggml.token_type holds ", type, "; there are 1 to 6."));
       }
       parts.types.push_back(static_cast<SentencePieceParts::Type>(type));
     }

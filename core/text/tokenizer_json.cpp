@@ -58,8 +58,8 @@ Bpe make_bpe(const Json& model, const TokenizerParts& parts, Tokenizer::Tables& 
   return {tables.vocabulary, parts.merges, std::move(options), who};
 }
 
-Unigram make_unigram(const Json& model, const TokenizerParts& parts,
-                     const Vocabulary& vocabulary, std::string_view who) {
+Unigram make_unigram(const Json& model, const TokenizerParts& parts, const Vocabulary& vocabulary,
+                     std::string_view who) {
   const Json& unk = part(model, "unk_id");
   std::optional<std::int64_t> id;
   if (!unk.is_null()) {
@@ -96,11 +96,12 @@ TextModel make_model(const Json& model, const TokenizerParts& parts, Tokenizer::
   }
   const bool by_scores = type == "Unigram";
   if (parts.kind != (by_scores ? TokenizerParts::Kind::scores : TokenizerParts::Kind::ids)) {
-    throw Error(GRAFT_E_INVALID,
-                cat(who, ": model.vocab must be ",
-                    by_scores ? "a list of [text, score]." : "an object of ids."));
+    throw Error(GRAFT_E_INVALID, cat(who, ": model.vocab must be ",
+                                     by_scores ? "a list of [text, score]." : "an object of ids."));
   }
-  tables.vocabulary = Vocabulary(parts.vocabulary, who);
+  tables.vocabulary =
+      Vocabulary(parts.vocabulary, who,
+                 by_scores ? Vocabulary::Repeats::allowed : Vocabulary::Repeats::refused);
   if (type == "BPE") return make_bpe(model, parts, tables, who);
   if (type == "Unigram") return make_unigram(model, parts, tables.vocabulary, who);
   if (type == "WordPiece") return make_word_piece(model, tables.vocabulary, who);
@@ -118,8 +119,7 @@ bool is_word_wise(const TextModel& model, const Vocabulary& vocabulary) {
 }  // namespace
 
 std::shared_ptr<Tokenizer::Tables> tables_from_json(std::string_view text, const Json& config,
-                                                    const Json& special_map,
-                                                    std::string_view who) {
+                                                    const Json& special_map, std::string_view who) {
   const TokenizerParts parts = read_tokenizer_json(text, who);
   const Json& file = parts.rest;
   const Json& model = member(file, "model", Json::value_t::object, who);
@@ -135,8 +135,7 @@ std::shared_ptr<Tokenizer::Tables> tables_from_json(std::string_view text, const
   std::vector<AddedToken> added = added_tokens(part(file, "added_tokens"), who);
   const SpecialTokens special = special_tokens(config, special_map, who);
   add_missing(special, added);
-  tables->added =
-      AddedTokens(std::move(added), tables->vocabulary, tables->normalizer, who);
+  tables->added = AddedTokens(std::move(added), tables->vocabulary, tables->normalizer, who);
   apply(special, *tables);
   check_frame(*tables, who);
   return tables;

@@ -22,7 +22,7 @@ class Unigram {
   struct Workspace {
     struct Node {
       double score = 0;
-      std::int32_t id = -1;           // of the token that ends here
+      std::int32_t id = -1;          // of the token that ends here
       std::uint32_t start = unseen;  // where it begins
     };
     static constexpr std::uint32_t unseen = ~std::uint32_t{0};

@@ -30,7 +30,7 @@ std::int64_t largest_id(std::int64_t count) {
   return std::min<std::int64_t>(std::int64_t{1} << 24, 8 * count + (std::int64_t{1} << 16));
 }
 
-Vocabulary::Vocabulary(const std::vector<Entry>& entries, std::string_view who)
+Vocabulary::Vocabulary(const std::vector<Entry>& entries, std::string_view who, Repeats repeats)
     : count_(static_cast<std::int64_t>(entries.size())) {
   std::int64_t last = -1;
   for (const Entry& entry : entries) {
@@ -53,7 +53,7 @@ Vocabulary::Vocabulary(const std::vector<Entry>& entries, std::string_view who)
     }
     const std::uint64_t hash = text_hash(entry.piece);
     Slot& free = slots_[slot(entry.piece, hash)];
-    if (free.id >= 0) {
+    if (free.id >= 0 && repeats == Repeats::refused) {
       throw Error(GRAFT_E_INVALID,
                   cat(who, ": '", entry.piece, "' has two ids, ", free.id, " and ", entry.id, "."));
     }

@@ -22,7 +22,8 @@ class TextArena {
 /// A quick hash of a text; not safe against those who choose the text.
 std::uint64_t text_hash(std::string_view text);
 
-/// A model's vocabulary. Ids may have gaps, pieces and ids are unique.
+/// A model's vocabulary. Ids may have gaps and are unique. So are pieces, unless it is allowed that
+/// several ids have one; then the last of them is found.
 class Vocabulary {
  public:
   struct Entry {
@@ -32,7 +33,9 @@ class Vocabulary {
   Vocabulary() = default;
   /// Copies the pieces. Throws GRAFT_E_INVALID on a piece or id that is there twice, and on an id that is negative or
   /// far beyond the number of pieces. `who` names the source in errors.
-  Vocabulary(const std::vector<Entry>& entries, std::string_view who);
+  enum class Repeats { refused, allowed };
+  Vocabulary(const std::vector<Entry>& entries, std::string_view who,
+             Repeats repeats = Repeats::refused);
 
   /// -1 where there is none.
   std::int32_t find(std::string_view piece) const { return find(piece, text_hash(piece)); }

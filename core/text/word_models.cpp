@@ -11,8 +11,7 @@ WordPiece::WordPiece(const Vocabulary& vocabulary, std::string_view unk, std::st
                      std::size_t most_characters, std::string_view who)
     : unk_(vocabulary.find(unk)), prefix_(std::move(prefix)), most_characters_(most_characters) {
   if (unk_ < 0) {
-    throw Error(GRAFT_E_INVALID,
-                cat(who, ": the unk_token '", unk, "' is not in the vocabulary."));
+    throw Error(GRAFT_E_INVALID, cat(who, ": the unk_token '", unk, "' is not in the vocabulary."));
   }
   for (std::int64_t id = 0; id < vocabulary.size(); ++id) {
     longest_ = std::max(longest_, vocabulary.piece(id).size());

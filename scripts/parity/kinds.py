@@ -74,7 +74,9 @@ def unigram(strings, fallback):
         normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    tokenizer.train_from_iterator(words(strings, 3000), trainers.UnigramTrainer(
+    # The trainer wants room for every character that it sees.
+    some = [s for s in words(strings, 8000) if all(ord(c) < 0x600 for c in s)]
+    tokenizer.train_from_iterator(some, trainers.UnigramTrainer(
         vocab_size=2000, show_progress=False, unk_token="<unk>",
         special_tokens=["<pad>", "</s>", "<unk>"] + (BYTES if fallback else [])))
     if fallback:

@@ -21,7 +21,8 @@ void run(const std::string& text) {
 std::string changed(std::string text, std::mt19937& random) {
   const auto below = [&](std::size_t n) { return n == 0 ? 0 : random() % n; };
   for (std::size_t i = 0; i <= below(3); ++i) {
-    const std::size_t at = below(text.size()), size = below(std::min<std::size_t>(text.size() - at, 40));
+    const std::size_t at = below(text.size()),
+                      size = below(std::min<std::size_t>(text.size() - at, 40));
     switch (below(5)) {
       case 0:
         text.resize(at);

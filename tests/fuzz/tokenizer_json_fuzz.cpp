@@ -10,7 +10,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   try {
     const Tokenizer tokenizer(tables_from_json(text, {}, {}, "fuzz"));
-    for (const std::string_view sample : {"The river 12 <note> caf\u00e9\n  x", "\xFF\xE4\xBD a", ""}) {
+    for (const std::string_view sample :
+         {"The river 12 <note> caf\u00e9\n  x", "\xFF\xE4\xBD a", ""}) {
       tokenizer.decode(tokenizer.ids(sample, true), false);
       tokenizer.encode_pair(sample, "b", true);
     }

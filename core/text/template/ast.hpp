@@ -43,7 +43,7 @@ struct Expr {
   Value value;
   std::vector<ExprPtr> items;
   std::vector<std::string> names;  // of the last arguments, which are named; or comparisons
-  Filter filter = nullptr;  // null: unknown, and an error when it is reached
+  Filter filter = nullptr;         // null: unknown, and an error when it is reached
   Test test = nullptr;
   int depth = 1;  // of the tree below, which is walked by recursion
 
@@ -52,14 +52,14 @@ struct Expr {
 };
 
 enum class StmtKind {
-  data,       // text
-  print,      // value
-  branch,     // if value: body, else other
-  loop,       // for targets in value [if filter]: body, else other
-  assign,     // set targets = value
-  capture,    // set targets: body, through the filters in value
-  skip,       // continue
-  leave,      // break
+  data,        // text
+  print,       // value
+  branch,      // if value: body, else other
+  loop,        // for targets in value [if filter]: body, else other
+  assign,      // set targets = value
+  capture,     // set targets: body, through the filters in value
+  skip,        // continue
+  leave,       // break
   generation,  // body: what the assistant says
   macro,       // text(targets): body; values are the defaults of the last targets
   call,        // value, a call of a macro that may call this body with targets

@@ -163,9 +163,9 @@ class Evaluator {
     limits_.step(8);
     // The body sees the scopes that it stands in, not those that it is called from.
     const std::size_t seen = std::min(function.scopes, scopes_.size());
-    std::vector<Dict> hidden(std::make_move_iterator(scopes_.begin() +
-                                                     static_cast<std::ptrdiff_t>(seen)),
-                             std::make_move_iterator(scopes_.end()));
+    std::vector<Dict> hidden(
+        std::make_move_iterator(scopes_.begin() + static_cast<std::ptrdiff_t>(seen)),
+        std::make_move_iterator(scopes_.end()));
     scopes_.resize(seen);
     std::string out;
     if (s.kind == StmtKind::loop) {

@@ -1,8 +1,9 @@
+#include "core/text/template/filters.hpp"
+
 #include <algorithm>
 #include <cstdlib>
 
 #include "core/text/template/builtins.hpp"
-#include "core/text/template/filters.hpp"
 #include "core/text/template/python.hpp"
 #include "core/text/template/text_methods.hpp"
 
@@ -191,7 +192,8 @@ Value indent(const Value& in, Arguments& a) {
   } else {
     throw Failure("the width of an indent must be a str or an int of at most 64");
   }
-  const std::string text = str(in, a.limits);
+  if (!in.is_text()) throw Failure(cat("indent needs a str, not a ", in.type_name()));
+  const std::string& text = *in.text();
   const auto lines = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) + 1;
   a.limits.text(text.size() + lines * step.size());
   std::string out;

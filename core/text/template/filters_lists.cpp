@@ -65,8 +65,8 @@ Value dictsort(const Value& in, Arguments& a) {
   if (in.dict() == nullptr) throw Failure(cat("dictsort needs a dict, not a ", in.type_name()));
   std::vector<Keyed> items;
   for (const auto& [key, value] : in.dict()->items) {
-    items.push_back({small(by == "key" ? Value(key) : value, case_sensitive),
-                     Value::tuple({key, value})});
+    items.push_back(
+        {small(by == "key" ? Value(key) : value, case_sensitive), Value::tuple({key, value})});
   }
   sort_by_key(items, reverse, a.limits);
   List out;
@@ -83,9 +83,8 @@ Value unique(const Value& in, Arguments& a) {
     if (item.key.list() != nullptr || item.key.dict() != nullptr) {
       if (!item.key.is_tuple()) throw Failure("unique needs items that do not change");
     }
-    const bool known = std::any_of(seen.begin(), seen.end(), [&](const Value& v) {
-      return equal(v, item.key, a.limits);
-    });
+    const bool known = std::any_of(seen.begin(), seen.end(),
+                                   [&](const Value& v) { return equal(v, item.key, a.limits); });
     if (known) continue;
     seen.push_back(item.key);
     out.push_back(item.item);
@@ -127,8 +126,8 @@ Value extreme(const Value& in, Arguments& a, bool largest) {
   if (items.empty()) return Undefined{"no aggregated item, the sequence was empty"};
   const Keyed* best = &items[0];
   for (const Keyed& item : items) {
-    const bool better = largest ? less(best->key, item.key, a.limits)
-                                : less(item.key, best->key, a.limits);
+    const bool better =
+        largest ? less(best->key, item.key, a.limits) : less(item.key, best->key, a.limits);
     if (better) best = &item;
   }
   return best->item;
@@ -213,8 +212,9 @@ struct Entry {
 };
 
 constexpr Entry filters[] = {
-    {"attr", attr}, {"batch", batch},  {"dictsort", dictsort}, {"groupby", groupby}, {"map", map},
-    {"max", largest}, {"min", smallest}, {"sort", sort},         {"sum", sum}, {"unique", unique},
+    {"attr", attr}, {"batch", batch},   {"dictsort", dictsort}, {"groupby", groupby},
+    {"map", map},   {"max", largest},   {"min", smallest},      {"sort", sort},
+    {"sum", sum},   {"unique", unique},
 };
 
 }  // namespace

@@ -19,12 +19,23 @@ Value escape(const Value& in, Arguments& a) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '\'': out += "&#39;"; break;
-      case '"': out += "&#34;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -76,14 +87,14 @@ Value truncate(const Value& in, Arguments& a) {
   const std::string end = a.text("end", "...");
   const std::int64_t leeway = a.integer("leeway", 5);
   a.done();
-  const std::string text = str(in, a.limits);
+  if (!in.is_text()) throw Failure(cat("truncate needs a str, not a ", in.type_name()));
+  const std::string& text = *in.text();
   const auto size_of = [](const std::string& t) {
     return static_cast<std::int64_t>(length(Value(t)));
   };
   if (most < size_of(end) || leeway < 0) throw Failure("truncate needs room for its end");
   if (size_of(text) <= most + leeway) return text;
-  std::string kept =
-      *slice(text, Value(), Value(most - size_of(end)), Value(), a.limits).text();
+  std::string kept = *slice(text, Value(), Value(most - size_of(end)), Value(), a.limits).text();
   const std::size_t space = kept.rfind(' ');
   if (!cut_words && space != kept.npos) kept.resize(space);
   return kept + end;
@@ -173,9 +184,9 @@ struct Entry {
 };
 
 constexpr Entry filters[] = {
-    {"abs", absolute},     {"center", center},       {"e", escape},
-    {"escape", escape},    {"float", real},          {"forceescape", escape},
-    {"format", format},    {"round", rounded},       {"title", title},
+    {"abs", absolute},      {"center", center},       {"e", escape},
+    {"escape", escape},     {"float", real},          {"forceescape", escape},
+    {"format", format},     {"round", rounded},       {"title", title},
     {"truncate", truncate}, {"urlencode", urlencode}, {"wordcount", wordcount},
 };
 

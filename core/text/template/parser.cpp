@@ -127,9 +127,8 @@ ExprPtr Parser::filters_of_block() {
 
 bool Parser::names_since(std::size_t begin, std::string_view name) const {
   return std::any_of(tokens_.begin() + static_cast<std::ptrdiff_t>(begin),
-                     tokens_.begin() + static_cast<std::ptrdiff_t>(next_), [&](const Token& t) {
-                       return t.kind == TokenKind::name && t.text == name;
-                     });
+                     tokens_.begin() + static_cast<std::ptrdiff_t>(next_),
+                     [&](const Token& t) { return t.kind == TokenKind::name && t.text == name; });
 }
 
 ExprPtr Parser::disjunction() {

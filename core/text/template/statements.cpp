@@ -173,7 +173,7 @@ class Statements {
   void branch(Stmt& out, const Token& tag) {
     const Parser::Depth depth(parser_);
     out.kind = StmtKind::branch;
-    out.value = parser_.expression_or_tuple();
+    out.value = parser_.tuple_of_disjunctions();
     end();
     const bool outer = std::exchange(in_branch_, true);
     branches(out, tag);

@@ -42,8 +42,8 @@ bool has_case(const Value& v, A& a, bool big) {
 
 /// Python's `is`, of what templates can hold.
 bool same(const Value& x, const Value& y, Limits& limits) {
-  return x.type_name() == y.type_name() && (x.is_none() || x.is_boolean() || x.is_integer() ||
-                                            x.is_text() || x.space() != nullptr) &&
+  return x.type_name() == y.type_name() &&
+         (x.is_none() || x.is_boolean() || x.is_integer() || x.is_text() || x.space() != nullptr) &&
          equal(x, y, limits);
 }
 
@@ -60,7 +60,8 @@ constexpr Entry tests[] = {
     {">", greater},
     {">=", [](const Value& v, A& a) { return !less(v, a.require("other"), a.limits); }},
     {"boolean", [](const Value& v, A&) { return v.is_boolean(); }},
-    {"callable", [](const Value& v, A&) { return v.function() != nullptr || v.counter() != nullptr; }},
+    {"callable",
+     [](const Value& v, A&) { return v.function() != nullptr || v.counter() != nullptr; }},
     {"defined", [](const Value& v, A&) { return !v.is_undefined(); }},
     {"divisibleby", divides},
     {"eq", [](const Value& v, A& a) { return equal(v, a.take("other", {}), a.limits); }},

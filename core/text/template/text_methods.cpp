@@ -346,9 +346,9 @@ constexpr Entry methods[] = {
 };
 
 constexpr std::string_view other_methods[] = {
-    "casefold", "center",       "encode",    "expandtabs",  "format",  "format_map",
-    "index",    "isascii",      "isnumeric", "isprintable", "istitle", "isidentifier",
-    "ljust",    "maketrans",    "rindex",    "rjust",       "swapcase", "translate"};
+    "casefold", "center",    "encode",    "expandtabs",  "format",   "format_map",
+    "index",    "isascii",   "isnumeric", "isprintable", "istitle",  "isidentifier",
+    "ljust",    "maketrans", "rindex",    "rjust",       "swapcase", "translate"};
 
 }  // namespace
 

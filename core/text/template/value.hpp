@@ -29,7 +29,7 @@ struct Loop {
   std::size_t index = 0;
   std::int64_t depth = 1;
   std::shared_ptr<const Value> again = {};  // of a recursive one: the function that it is
-  Value* last_changed = nullptr;       // what loop.changed() saw; the run owns it
+  Value* last_changed = nullptr;            // what loop.changed() saw; the run owns it
 };
 
 struct Stmt;
@@ -136,8 +136,8 @@ class Value {
     return p != nullptr ? p->get() : nullptr;
   }
 
-  std::variant<Undefined, None, bool, std::int64_t, double, std::shared_ptr<const std::string>,
-               Row, std::shared_ptr<const Dict>, Space, std::shared_ptr<const Loop>,
+  std::variant<Undefined, None, bool, std::int64_t, double, std::shared_ptr<const std::string>, Row,
+               std::shared_ptr<const Dict>, Space, std::shared_ptr<const Loop>,
                std::shared_ptr<const Function>, Counter>
       data_;
 };

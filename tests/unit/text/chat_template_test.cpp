@@ -40,7 +40,8 @@ TEST(ChatTemplate, RefusesWithLineAndColumn) {
        "chat template, line 2, column 5: the statement 'include' is not supported."},
       {"{% extends 'x' %}", "line 1, column 4: the statement 'extends' is not supported"},
       {"{% raw %}{% endra %}", "line 1, column 1: the raw block has no end"},
-      {"{% macro f(a=1, b) %}{% endmacro %}", "expected a default, as the parameter before has one"},
+      {"{% macro f(a=1, b) %}{% endmacro %}",
+       "expected a default, as the parameter before has one"},
       {"{% macro f() %}", "line 1, column 4: 'macro' has no 'endmacro'"},
       {"{% call x %}{% endcall %}", "'call' needs the call of a macro"},
       {"{% for x in y %}{% macro f() %}{% break %}{% endmacro %}{% endfor %}",
@@ -225,9 +226,10 @@ TEST(ChatTemplate, GenerationBlocksMarkWhatTheyPrint) {
   EXPECT_TRUE(marks.marks_generation(variables));
   EXPECT_FALSE(ChatTemplate::parse("a", Json::object()).marks_generation(variables));
   EXPECT_NE(error_of([] {
-              ChatTemplate::parse("{% macro f() %}{% generation %}x{% endgeneration %}{% endmacro %}"
-                                  "{{ f() }}",
-                                  Json::object())
+              ChatTemplate::parse(
+                  "{% macro f() %}{% generation %}x{% endgeneration %}{% endmacro %}"
+                  "{{ f() }}",
+                  Json::object())
                   .render_marked(Json::object());
             }).find("a generation block inside a macro"),
             std::string::npos);
@@ -235,7 +237,8 @@ TEST(ChatTemplate, GenerationBlocksMarkWhatTheyPrint) {
 
 TEST(ChatTemplate, ContinuesTheFinalMessage) {
   const ChatTemplate chat = ChatTemplate::parse(
-      "{% for m in messages %}[{{ m.content }}]{% endfor %}{% if add_generation_prompt %}>{% endif %}",
+      "{% for m in messages %}[{{ m.content }}]{% endfor %}{% if add_generation_prompt %}>{% endif "
+      "%}",
       Json::object());
   const auto continued = [&](const Json& last) {
     return chat.render({{"messages", {{{"content", "a"}}, {{"content", last}}}},
@@ -264,8 +267,8 @@ TEST(ChatTemplate, ContinuesTheFinalMessage) {
 }
 
 TEST(ChatTemplate, NamedTemplatesAreTakenByNameOrForTools) {
-  const ChatTemplate chat = ChatTemplate::parse(
-      {{"default", "d"}, {"tool_use", "t"}, {"rag", "r"}}, Json::object());
+  const ChatTemplate chat =
+      ChatTemplate::parse({{"default", "d"}, {"tool_use", "t"}, {"rag", "r"}}, Json::object());
   EXPECT_EQ(chat.render(Json::object()), "d");
   EXPECT_EQ(chat.render({{"tools", nullptr}}), "d");
   EXPECT_EQ(chat.render({{"tools", Json::array()}}), "t");

@@ -154,11 +154,9 @@ TEST(GgufTokenizer, AFileThatDoesNotNameItsSplitIsNoted) {
 Metadata pieces_metadata(const std::string& model) {
   Metadata out;
   out.text("tokenizer.ggml.model", model);
-  out.texts("tokenizer.ggml.tokens",
-            {"<unk>", "<s>", "</s>", "<0xC3>", "<0xA9>", "\u2581", "a", "b", "c", "ab", "bc",
-             "\u2581a", "\u2581ab", "<u>"});
-  out.floats("tokenizer.ggml.scores",
-             {0, 0, 0, 0, 0, -5, -6, -7, -8, -3, -2, -4, -1, 0});
+  out.texts("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "<0xC3>", "<0xA9>", "\u2581", "a",
+                                      "b", "c", "ab", "bc", "\u2581a", "\u2581ab", "<u>"});
+  out.floats("tokenizer.ggml.scores", {0, 0, 0, 0, 0, -5, -6, -7, -8, -3, -2, -4, -1, 0});
   out.integers("tokenizer.ggml.token_type", {2, 3, 3, 6, 6, 1, 1, 1, 1, 1, 1, 1, 1, 4});
   return out;
 }
@@ -194,8 +192,8 @@ TEST(GgufTokenizer, T5TakesTheBestSumOfScores) {
 TEST(GgufTokenizer, BertWritesWordsWithoutTheirMark) {
   Metadata metadata;
   metadata.text("tokenizer.ggml.model", "bert");
-  metadata.texts("tokenizer.ggml.tokens", {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "\u2581the", "\u2581ri",
-                                           "ver", "\u2581,"});
+  metadata.texts("tokenizer.ggml.tokens",
+                 {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "\u2581the", "\u2581ri", "ver", "\u2581,"});
   metadata.integers("tokenizer.ggml.token_type", {3, 3, 3, 3, 1, 1, 1, 1});
   metadata.integer("tokenizer.ggml.unknown_token_id", 1);
   metadata.integer("tokenizer.ggml.cls_token_id", 2);
@@ -206,7 +204,8 @@ TEST(GgufTokenizer, BertWritesWordsWithoutTheirMark) {
   EXPECT_EQ(tokenizer.piece(6), "##ver");
   EXPECT_EQ(tokenizer.decode({2, 4, 5, 6, 7, 3}, true), "the river,");
   std::vector<std::int32_t> types;
-  for (const Token& token : tokenizer.encode_pair("the", "river", true)) types.push_back(token.type);
+  for (const Token& token : tokenizer.encode_pair("the", "river", true))
+    types.push_back(token.type);
   EXPECT_EQ(types, (Ids{0, 0, 0, 1, 1, 1}));
 }
 

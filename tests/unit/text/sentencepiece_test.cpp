@@ -80,7 +80,8 @@ TEST(SentencePiece, EveryCutAndFlipGivesAnErrorOrATokenizer) {
 TEST(SpecialTokens, ComeFromTheConfigurationAndTheMap) {
   const Folder folder;
   folder.write("tokenizer.json", tiny_json().dump());
-  folder.write("tokenizer_config.json", R"({"eos_token":{"content":"<|im_end|>"},"pad_token":"<new>",
+  folder.write("tokenizer_config.json",
+               R"({"eos_token":{"content":"<|im_end|>"},"pad_token":"<new>",
       "clean_up_tokenization_spaces":true,
       "added_tokens_decoder":{"511":{"content":"<note>","lstrip":false,"rstrip":false,"special":true}}})");
   folder.write("special_tokens_map.json", R"({"bos_token":"<|im_start|>","eos_token":"<note>"})");
