@@ -95,10 +95,11 @@ class NormalForm {
     return c < first_ || (c >= 0x3400 && c <= 0x9FFF) || (compose_ && c >= 0xAC00 && c <= 0xD7A3);
   }
 
-  /// Modifier letters of Unicode 14 and 15, which Hugging Face's normal forms leave as they are.
+  /// Characters since Unicode 12.1, which Hugging Face's normal forms leave as they are.
   static bool is_too_new(char32_t c) {
-    return (c >= 0xA7F2 && c <= 0xA7F4) || (c >= 0x10781 && c <= 0x107BA) ||
-           (c >= 0x1E030 && c <= 0x1E06D);
+    return c == 0x32FF || (c >= 0xA7F2 && c <= 0xA7F4) || c == 0xAB69 ||
+           (c >= 0x10781 && c <= 0x107BA) || c == 0x11938 || c == 0x1F16C ||
+           (c >= 0x1E030 && c <= 0x1E06D) || (c >= 0x1FBF0 && c <= 0x1FBF9);
   }
 
   std::size_t decompose(char32_t c, std::array<utf8proc_int32_t, 32>& parts) const {
@@ -160,7 +161,8 @@ class NormalForm {
       const bool free = starter >= 0 && (touches || out.back().combining_class < f.combining_class);
       if (free && joins_backwards(f.code)) {
         FormCharacter& base = out[static_cast<std::size_t>(starter)];
-        if (const char32_t joined = compose_pair(base.code, f.code)) {
+        const char32_t joined = compose_pair(base.code, f.code);
+        if (joined != 0 && !is_too_new(joined)) {
           base.code = joined;
           base.uses += f.uses;
           continue;

@@ -218,7 +218,9 @@ std::optional<std::int32_t> Tokenizer::id_of(std::string_view piece) const {
 }
 
 bool Tokenizer::is_special(std::int32_t id) const {
-  const AddedToken* token = tables_->added.find(id);
+  // By its text: some vocabularies have a second id for the text of a special token.
+  const std::string_view text = tables_->piece(id);
+  const AddedToken* token = text.data() != nullptr ? tables_->added.find(text) : nullptr;
   return token != nullptr && token->special;
 }
 

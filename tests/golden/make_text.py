@@ -95,14 +95,14 @@ VARIANTS = {
         "normalizer": {"type": "NFC"}}, False),
     "word_piece": ({
         "model": {"type": "WordPiece", "unk_token": "<|endoftext|>", "continuing_subword_prefix": "##",
-                  "max_input_chars_per_word": 50, "merges": None, "vocab": {"##s": 512, "##t": 513, "\u4f60": 514}},
+                  "max_input_chars_per_word": 50, "merges": None, "vocab": {"##s": 512, "##t": 513, "\u4f60": 514, "<note>": 511}},
         "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
                        "strip_accents": None, "lowercase": True},
         "pre_tokenizer": {"type": "BertPreTokenizer"},
         "post_processor": {"type": "BertProcessing", "sep": ["<|im_end|>", 2], "cls": ["<|im_start|>", 1]},
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True}}, True),
     "word_level": ({
-        "model": {"type": "WordLevel", "unk_token": "<|endoftext|>", "merges": None, "vocab": {"123": 512}},
+        "model": {"type": "WordLevel", "unk_token": "<|endoftext|>", "merges": None, "vocab": {"123": 512, "<note>": 511}},
         "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFKD"}, {"type": "StripAccents"},
                                                            {"type": "Strip", "strip_left": True, "strip_right": True}]},
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
@@ -110,7 +110,7 @@ VARIANTS = {
         "decoder": None}, False),
     "sentencepiece": ({
         "model": {"unk_token": "<|endoftext|>", "fuse_unk": True, "byte_fallback": True,
-                  "vocab": {f"<0x{b:02X}>": 512 + b for b in range(256)}},
+                  "vocab": {"<note>": 511, **{f"<0x{b:02X}>": 512 + b for b in range(256)}}},
         "normalizer": {"type": "Sequence", "normalizers": [
             {"type": "Prepend", "prepend": "\u0120"},
             {"type": "Replace", "pattern": {"String": " "}, "content": "\u0120"}]},
