@@ -111,7 +111,8 @@ def adapter(draw, config):
 def method(draw, name, config):
     """Options of another method of PEFT for a model of this config; a text for one that PEFT has no format for."""
     targets = draw.sample(LINEAR, draw.randrange(1, 8))
-    widths = [config.hidden_size, config.num_attention_heads * config.head_dim, config.intermediate_size]
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    widths = [config.hidden_size, config.num_attention_heads * head_dim, config.intermediate_size]
     rank = dict(r=draw.randrange(1, 7), alpha=draw.randrange(1, 12), target_modules=targets)
     tokens = dict(num_virtual_tokens=draw.randrange(1, 9))
     if name == "dora":
