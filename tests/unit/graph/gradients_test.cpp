@@ -207,6 +207,13 @@ std::vector<Case> cases() {
       {"affine", {{{3, 4}}}, [](Recorder& r, P p) { return r.affine(p[0], -0.7, 0.3); }},
       {"sum_middle", {{{2, 3, 4}}}, [](Recorder& r, P p) { return r.sum(p[0], 1, false); }},
       {"softmax", {{{3, 5}, -2, 2}}, [](Recorder& r, P p) { return r.one("softmax", {p[0]}); }},
+      {"skew", {{{2, 6}}}, [](Recorder& r, P p) { return r.one("skew", {p[0]}); }},
+      {"unskew", {{{2, 3, 3}}}, [](Recorder& r, P p) { return r.one("unskew", {p[0]}); }},
+      {"inverse",
+       {{{2, 3, 3}, -0.4, 0.4}},
+       [](Recorder& r, P p) {
+         return r.one("inverse", {p[0]}, {{"shift", 0, 1.7}});
+       }},
       {"reshape",
        {{{2, 6}}},
        [](Recorder& r, P p) {
