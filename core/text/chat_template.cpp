@@ -157,9 +157,9 @@ std::string* final_text(Json& variables) {
   return nullptr;
 }
 
-/// Stands behind the last message while it is rendered, to be found again. A template that trims
-/// messages takes its space.
-constexpr std::string_view end_mark = "\uE000the message goes on here\uE000 ";
+/// Stands behind the last message while it is rendered, to be found again; of characters that no
+/// template escapes. One that trims messages takes its space.
+constexpr std::string_view end_mark = "<|the message goes on here|> ";
 
 /// Cuts what the template wrote behind the last message, so that a model goes on writing it.
 void cut_at_mark(std::string_view message, RenderedChat& chat) {

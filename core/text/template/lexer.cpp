@@ -5,6 +5,7 @@
 
 #include "core/text/template/literal.hpp"
 #include "core/text/template/python.hpp"
+#include "core/text/utf8.hpp"
 
 namespace graft::core::jinja {
 namespace {
@@ -197,7 +198,8 @@ class Lexer {
     const auto found = std::find_if(symbols.begin(), symbols.end(),
                                     [&](std::string_view s) { return has(s, at_); });
     if (found == symbols.end()) {
-      throw SyntaxFailure(cat("unexpected character '", source_[at_], "'"), at_);
+      const std::size_t length = utf8_length(source_.substr(at_));
+      throw SyntaxFailure(cat("unexpected character '", source_.substr(at_, length), "'"), at_);
     }
     const char c = (*found)[0];
     if (c == '(' || c == '[' || c == '{') open += c == '(' ? ')' : c == '[' ? ']' : '}';
