@@ -49,6 +49,7 @@ void generate_lines(graft::Model& model, const Json& defaults, const Options& op
     output.write(at_line(input.where(), "generate request",
                          [&] { return model.generate(to_text(request)); }));
   }
+  output.finish();
 }
 
 }  // namespace
@@ -67,7 +68,9 @@ int generate(const Options& options) {
   }
   request["prompt"] = options.value("prompt");
   if (options.has("json") || options.has("output")) {
-    LineWriter(options.value("output")).write(model.generate(to_text(request)));
+    LineWriter output(options.value("output"));
+    output.write(model.generate(to_text(request)));
+    output.finish();
     return kDone;
   }
   model.generate(to_text(request), stream);

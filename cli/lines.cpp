@@ -1,5 +1,7 @@
 #include "cli/lines.hpp"
 
+#include <utility>
+#include <unistd.h>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -35,12 +37,34 @@ bool LineReader::next(std::string& line) {
 
 LineWriter::LineWriter(const std::string& path) : path_(path) {
   if (path.empty() || path == "-") return;
-  file_ = std::fopen(path.c_str(), "we");
+  std::error_code failed;
+  if (std::filesystem::is_directory(path, failed)) {
+    throw Failure("cannot write '" + path + "': it is a folder.");
+  }
+  if (std::filesystem::is_symlink(path, failed)) {
+    path_ = std::filesystem::weakly_canonical(path, failed).string();
+  }
+  const bool plain = !std::filesystem::exists(path_, failed) ||
+                     std::filesystem::is_regular_file(path_, failed);
+  part_ = plain ? path_ + ".part" : path_;
+  if (plain && ::access(path_.c_str(), F_OK) == 0 && ::access(path_.c_str(), W_OK) != 0) {
+    throw Failure("cannot write '" + path + "': " + std::strerror(errno) + ".");
+  }
+  file_ = std::fopen(part_.c_str(), "we");
   if (!file_) throw Failure("cannot write '" + path + "': " + std::strerror(errno) + ".");
 }
 
 LineWriter::~LineWriter() {
   if (file_) std::fclose(file_);
+}
+
+void LineWriter::finish() {
+  if (!file_) return;
+  std::FILE* file = std::exchange(file_, nullptr);
+  const bool whole = std::fclose(file) == 0;
+  if (!whole || (part_ != path_ && std::rename(part_.c_str(), path_.c_str()) != 0)) {
+    throw Failure("cannot write '" + path_ + "': " + std::strerror(errno) + ".");
+  }
 }
 
 void LineWriter::write(const std::string& line) {
@@ -50,7 +74,7 @@ void LineWriter::write(const std::string& line) {
     return;
   }
   if (std::fputs((line + "\n").c_str(), file_) < 0 || std::fflush(file_) != 0) {
-    throw Failure("cannot write '" + path_ + "': " + std::strerror(errno) + ".");
+    throw Failure("cannot write '" + part_ + "': " + std::strerror(errno) + ".");
   }
 }
 

@@ -30,17 +30,20 @@ class LineReader {
   long long number_ = 0;
 };
 
-/// Where lines go: a file, or standard output for "-" and "". A line is written when it is given.
+/// Where lines go: a file, or standard output for "-" and "". A line is written when it is given, to
+/// PATH.part; finish() gives the file its name. So a file of that name, which may be the input, stays
+/// as it is until all is done; after an error PATH.part holds what was done.
 class LineWriter {
  public:
   explicit LineWriter(const std::string& path);
   ~LineWriter();
+  void finish();
   LineWriter(const LineWriter&) = delete;
   LineWriter& operator=(const LineWriter&) = delete;
   void write(const std::string& line);
 
  private:
-  std::string path_;
+  std::string path_, part_;  // part_ is path_ for what is no plain file: /dev/full, a pipe
   std::FILE* file_ = nullptr;
 };
 

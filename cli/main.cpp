@@ -1,4 +1,6 @@
 // graft: the command. A thin client of graft.h.
+#include <fcntl.h>
+
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
@@ -60,6 +62,16 @@ int run(std::vector<std::string> arguments) {
   return command.run(options);
 }
 
+/// Standard files that the caller closed are opened on nothing: else the next file that is opened
+/// would take their place, and messages would go into it.
+void take_standard_files() {
+  for (int file = 0; file <= 2; ++file) {
+    if (::fcntl(file, F_GETFD) < 0) {
+      [[maybe_unused]] const int opened = ::open("/dev/null", file == 0 ? O_RDONLY : O_WRONLY);
+    }
+  }
+}
+
 int complain(const char* message, int status) {
   say(std::string("graft: ") + message);
   return status;
@@ -68,6 +80,7 @@ int complain(const char* message, int status) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  take_standard_files();
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of writing, which is reported
   stop_on_signals();
   try {

@@ -38,6 +38,7 @@ int score(const Options& options) {
     if (n > 0) sum += json["loss"].get<double>() * static_cast<double>(n);
     tokens += n;
   }
+  output.finish();
   if (options.has("quiet")) return kDone;
   char text[160];
   if (tokens > 0) {

@@ -74,6 +74,7 @@ int tokenize_lines(const graft::Tokenizer& tokenizer, const Options& options) {
       return to_text({{"text", decoded}});
     }));
   }
+  output.finish();
   return kDone;
 }
 
@@ -95,17 +96,20 @@ int tokenize(const Options& options) {
     const std::string decoded =
         tokenizer.decode(ids_of_text(options.positional[1]), options.has("skip-special"));
     output.write(options.has("json") ? to_text({{"text", decoded}}) : decoded);
+    output.finish();
     return kDone;
   }
   const std::string answer = tokenizer.encode(options.positional[1], options.has("special"));
   if (options.has("json")) {
     output.write(answer);
+    output.finish();
     return kDone;
   }
   const Json json = Json::parse(answer);
   for (std::size_t i = 0; i < json["input_ids"].size(); ++i) {
     output.write(to_text(json["input_ids"][i]) + "\t" + json["pieces"][i].get<std::string>());
   }
+  output.finish();
   return kDone;
 }
 

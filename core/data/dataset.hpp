@@ -61,6 +61,8 @@ class Dataset {
   std::string where(std::int64_t example) const;
   const std::vector<Source>& sources() const;
   const DataCounts& counts() const;
+  /// SHA-256 of the bytes of all files in their order.
+  std::string digest() const;
 
   struct Tables;
   explicit Dataset(std::shared_ptr<const Tables> tables) : tables_(std::move(tables)) {}

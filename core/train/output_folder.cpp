@@ -54,9 +54,12 @@ bool holds_a_run(const fs::path& folder) {
 
 void remove_run(const fs::path& folder) {
   for (const char* name : {kMetrics, "run.json", "plan.txt", "adapter_model.safetensors",
-                           "adapter_config.json", "graft.json", "checkpoints"}) {
+                           "adapter_config.json", "graft.json"}) {
     fs::remove_all(folder / name);
   }
+  for (const fs::path& checkpoint : checkpoints(folder)) fs::remove_all(checkpoint);
+  std::error_code not_empty;  // something of the user's own lies there
+  fs::remove(folder / "checkpoints", not_empty);
 }
 
 /// Whether `path` still names the file that is open as `file`.
@@ -150,7 +153,12 @@ OutputFolder::OutputFolder(const fs::path& folder, bool resume, bool force)
         cat("output.dir: '", folder.string(), "' holds a run already. Use --resume to go on ",
             "with it, --force to overwrite it, or another folder with --output.dir."));
   }
-  remove_run(folder);
+  clears_ = true;
+}
+
+void OutputFolder::clear() {
+  if (clears_) remove_run(path_);
+  clears_ = false;
 }
 
 OutputFolder::~OutputFolder() {

@@ -36,13 +36,15 @@ class FolderLock {
 class OutputFolder {
  public:
   /// Takes the folder for this process. Throws GRAFT_E_BUSY when another process holds it, or when it
-  /// holds another run and neither resume nor force is set. With `force` what a run leaves is removed.
+  /// holds another run and neither resume nor force is set.
   OutputFolder(const fs::path& folder, bool resume, bool force);
   ~OutputFolder();
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
 
   const fs::path& path() const { return path_; }
+  /// With `force`: removes what another run left.
+  void clear();
 
   /// Cuts metrics.jsonl behind the last line of a step up to `step`, then appends to it.
   void open_metrics(std::int64_t step);
@@ -61,6 +63,7 @@ class OutputFolder {
  private:
   fs::path path_;
   FolderLock lock_;
+  bool clears_ = false;
   int metrics_ = -1;
 };
 

@@ -252,11 +252,14 @@ void Run::State::restore(const Snapshot& snapshot) {
 bool Run::run(const EventSink& sink) {
   State& s = *state_;
   const RunConfig& c = s.config;
+  // With --force the old run goes, which may hold what is loaded: first all that can fail.
   OutputFolder folder(c.output, s.options.resume, s.options.force);
   s.start();
+  folder.clear();
   std::vector<fs::path> skipped;
   const auto say = [&](const std::string& text) { sink({{"event", "note"}, {"text", text}}); };
   bool resumed = false;
+  if (s.trainer->dtype() == GRAFT_F64) say("f64: no checkpoints are written");
   if (s.options.resume) {
     const std::optional<Snapshot> snapshot = folder.newest(skipped);
     for (const fs::path& p : skipped) say(cat("passed over the broken checkpoint ", p.string()));
@@ -282,6 +285,7 @@ bool Run::run(const EventSink& sink) {
         {"steps", s.train->steps()}});
   std::int64_t saved = resumed ? s.step : -1;  // a whole checkpoint is not replaced by its like
   const auto checkpoint = [&] {
+    if (s.trainer->dtype() == GRAFT_F64) return;  // its states are not f32; see the note
     if (saved == s.step) return;
     saved = s.step;
     const fs::path path = folder.save(s.step, s.progress(), s.trainer->state(), c.keep);

@@ -1,6 +1,7 @@
 #include "core/train/run_config.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <set>
 
 #include "core/adapt/adapter_files.hpp"
@@ -161,11 +162,27 @@ void make_absolute(Json& object, const char* key, const fs::path& folder) {
   object[key] = fs::absolute(folder / object[key].get<std::string>()).lexically_normal().string();
 }
 
+/// Names become folders beside the files of a run.
+void require_folder_name(const std::string& name) {
+  const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.' || c >= 0x80;
+  });
+  const bool taken = name == "checkpoints" || name == "metrics.jsonl" || name == "run.json" ||
+                     name == "plan.txt" || name == "graft.json" || name.starts_with("adapter_");
+  if (plain && !taken && !name.empty() && name[0] != '.') return;
+  throw Error(GRAFT_E_INVALID, cat(kWho, ": '", name, "' is no name for an adapter: ",
+                                   taken ? "a run has a file or folder of that name"
+                                         : "it becomes a folder's, so letters, digits, '_', '-' "
+                                           "and '.' (not in front) can be in it",
+                                   "."));
+}
+
 void unique_names(RunConfig& c) {
   std::set<std::string> taken;
   for (MethodEntry& entry : c.methods) {
     const std::string wanted = entry.name;
     for (int i = 2; !taken.insert(entry.name).second; ++i) entry.name = cat(wanted, "-", i);
+    require_folder_name(entry.name);
   }
 }
 

@@ -68,8 +68,8 @@ Json host_schema() {
         "properties": {
           "steps": {"type": "integer", "minimum": 1, "description": "optimizer steps; or epochs"},
           "epochs": {"type": "integer", "minimum": 1, "description": "rounds through the data; or steps"},
-          "batch_size": {"type": "integer", "minimum": 1, "description": "examples in a micro-step; or batch_tokens"},
-          "batch_tokens": {"type": "integer", "minimum": 1, "description": "tokens that fit in a micro-step; or batch_size"},
+          "batch_size": {"type": "integer", "minimum": 1, "maximum": 1048576, "description": "examples in a micro-step; or batch_tokens"},
+          "batch_tokens": {"type": "integer", "minimum": 1, "maximum": 1073741824, "description": "tokens that fit in a micro-step; or batch_size"},
           "accumulate": {"type": "integer", "minimum": 1, "default": 1, "description": "micro-steps in a step"},
           "schedule": {"enum": ["constant", "linear", "cosine"], "default": "constant"},
           "warmup_steps": {"type": "integer", "minimum": 0},
