@@ -1,12 +1,13 @@
 #include "cli/lines.hpp"
 
-#include <utility>
 #include <unistd.h>
+
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <utility>
 
 #include "cli/terminal.hpp"
 
@@ -44,8 +45,8 @@ LineWriter::LineWriter(const std::string& path) : path_(path) {
   if (std::filesystem::is_symlink(path, failed)) {
     path_ = std::filesystem::weakly_canonical(path, failed).string();
   }
-  const bool plain = !std::filesystem::exists(path_, failed) ||
-                     std::filesystem::is_regular_file(path_, failed);
+  const bool plain =
+      !std::filesystem::exists(path_, failed) || std::filesystem::is_regular_file(path_, failed);
   part_ = plain ? path_ + ".part" : path_;
   if (plain && ::access(path_.c_str(), F_OK) == 0 && ::access(path_.c_str(), W_OK) != 0) {
     throw Failure("cannot write '" + path + "': " + std::strerror(errno) + ".");

@@ -6,6 +6,7 @@
 #include <system_error>
 #include <thread>
 
+#include "core/base/digest.hpp"
 #include "core/base/philox.hpp"
 #include "core/data/streams.hpp"
 
@@ -260,6 +261,12 @@ std::string Dataset::where(std::int64_t example) const {
   const auto offset = tables_->offsets[static_cast<std::size_t>(example)];
   const std::string_view before = source.file.text().substr(0, offset);
   return place(source, 1 + std::count(before.begin(), before.end(), '\n'));
+}
+
+std::string Dataset::digest() const {
+  Sha256 digest;
+  for (const Source& source : tables_->sources) digest.add(source.file.bytes());
+  return digest.hex();
 }
 
 const std::vector<Source>& Dataset::sources() const {

@@ -59,6 +59,7 @@ struct Run::State {
   std::unique_ptr<AdapterSet> adapters;
   std::unique_ptr<Trainer> trainer;
   Origin origin;
+  std::string data_digest;  ///< taken when the first checkpoint is written or read
   bool started = false, warm = false;
   std::int64_t step = 0, tokens = 0;
   std::optional<double> best_loss;
@@ -73,7 +74,8 @@ struct Run::State {
   void start();
   StepMetrics one_step();
   void save_adapters(const fs::path& folder);
-  Json progress() const;
+  Json progress();
+  void require_same_material(const Json& before);
   void restore(const Snapshot& snapshot);
 };
 
@@ -229,8 +231,12 @@ void Run::State::save_adapters(const fs::path& folder) {
   }
 }
 
-Json Run::State::progress() const {
-  Json json = {{"tokens", tokens}, {"config", config.json}};
+Json Run::State::progress() {
+  if (data_digest.empty()) data_digest = train->dataset().digest();
+  Json json = {{"tokens", tokens},
+               {"config", config.json},
+               {"data", data_digest},
+               {"base", origin.base_fingerprint}};
   if (best_loss) {
     json["best_loss"] = *best_loss;
     json["best_step"] = best_step;
@@ -238,8 +244,23 @@ Json Run::State::progress() const {
   return json;
 }
 
+/// The same data and base model as when the run began: else going on would not be the same run.
+void Run::State::require_same_material(const Json& before) {
+  const Json now = progress();
+  for (const char* what : {"data", "base"}) {
+    if (!before.contains(what) || before[what] == now[what]) continue;
+    const bool data = std::string_view(what) == "data";
+    throw Error(
+        GRAFT_E_INVALID,
+        cat("--resume: ", data ? "the training data" : "the base model", " (",
+            data ? config.json["data"]["train"].dump() : config.json["model"]["path"].dump(),
+            ") has changed since the run began. Bring it back, or start anew."));
+  }
+}
+
 void Run::State::restore(const Snapshot& snapshot) {
   require_same_run(snapshot.progress.at("config"), config.json);
+  require_same_material(snapshot.progress);
   trainer->set_state(snapshot.state);
   step = snapshot.step;
   tokens = snapshot.progress.at("tokens");

@@ -57,6 +57,61 @@ class Runs(CommandTest):
         self.assertGreater(len({line["tokens"] for line in self.steps(out)}), 3)
         self.assertEqual(self.metrics(out)[-1]["recordings"], 1)
 
+    def test_force_keeps_the_old_run_until_the_new_one_can_start(self):
+        run = self.run_file(train={"steps": 2})
+        self.graft("train", run, "--quiet")
+        adapter = self.folder / "out" / "adapter_model.safetensors"
+        before = adapter.read_bytes()
+        own = self.folder / "out" / "checkpoints" / "notes.txt"
+        own.write_text("mine")
+        broken = self.folder / "broken"
+        shutil.copytree(self.folder / "out", broken)
+        (broken / "adapter_model.safetensors").write_bytes(before[:40])
+        again = self.run_file("again.json", methods=[{"load": str(broken)}], train={"steps": 2})
+        self.refused("train", again, "--force", "--quiet", says=["adapter_model.safetensors"])
+        self.assertEqual(adapter.read_bytes(), before)
+        # From its own adapter, over it.
+        same = self.run_file("same.json", methods=[{"load": str(self.folder / "out")}], train={"steps": 2})
+        self.graft("train", same, "--force", "--quiet")
+        self.assertNotEqual(adapter.read_bytes(), before)
+        self.assertEqual(own.read_text(), "mine")
+
+    def test_resume_refuses_other_data_and_another_base(self):
+        data = write_lines(self.folder / "d.jsonl", [{"text": "The river."}, {"text": "A baker bakes bread."}])
+        model = self.folder / "base"
+        shutil.copytree(self.model, model)
+        run = self.run_file(data={"train": str(data)}, model={"path": str(model)},
+                            train={"steps": 4}, output={"save_every": 2})
+        self.graft("train", run, "--quiet")
+        self.graft("train", run, "--resume", "--quiet")
+        text = data.read_text()
+        data.write_text(text.replace("river", "ocean"))
+        self.refused("train", run, "--resume", "--quiet", says=["the training data", "has changed"])
+        data.write_text(text)
+        weights = model / "model.safetensors"
+        raw = bytearray(weights.read_bytes())
+        raw[-2] ^= 0x40
+        weights.write_bytes(raw)
+        self.refused("train", run, "--resume", "--quiet", says=["the base model", "has changed"])
+
+    def test_names_of_methods_stay_inside_the_folder(self):
+        for name in ("../evil", "a/b", "checkpoints", ".hidden", "adapter_config.json"):
+            methods = [{"type": "lora", "rank": 2, "targets": "all-linear", "name": name},
+                       {"type": "lora", "rank": 2, "targets": "all-linear"}]
+            self.refused("train", self.run_file(methods=methods), "--quiet", status=2, says=[name, "no name"])
+
+    def test_f64_trains_without_checkpoints(self):
+        run = self.run_file(model={"dtype": "f64"}, train={"steps": 2}, output={"save_every": 1})
+        done = self.graft("train", run)
+        self.assertIn("no checkpoints", done.stderr)
+        self.assertTrue((self.folder / "out" / "adapter_model.safetensors").stat().st_size > 0)
+
+    def test_messages_do_not_go_into_files(self):
+        run = self.run_file(train={"steps": 3})
+        done = subprocess.run(f"{GRAFT} train {run} >&- 2>&-", shell=True)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(len(self.steps(self.folder / "out")), 3)
+
     def test_profile_adds_up(self):
         run = self.run_file(train={"steps": 4})
         done = self.graft("train", run, "--profile", "--quiet")
