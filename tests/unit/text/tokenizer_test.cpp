@@ -94,7 +94,8 @@ TEST(Tokenizer, StreamsWhatItDecodesThoughTokensComeInAnyOrder) {
                            {{"type", "ByteFallback"}},
                            {{"type", "Fuse"}},
                            {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}}}}};
-  const Json bytes = {{"vocab", {{"<0xE4>", 512}, {"<0xBD>", 513}, {"<0xA0>", 514}}}};
+  const Json bytes = {
+      {"vocab", {{"<note>", 511}, {"<0xE4>", 512}, {"<0xBD>", 513}, {"<0xA0>", 514}}}};
   for (const Json& decoder : {Json({{"type", "ByteLevel"}}), sequence,
                               Json({{"type", "WordPiece"}, {"prefix", "a"}, {"cleanup", true}}),
                               Json({{"type", "Metaspace"}, {"replacement", "e"}}),
