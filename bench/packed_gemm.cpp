@@ -28,11 +28,11 @@ std::vector<Product> products(long long rows) {
     list.push_back({rows, out, in, count});
     list.push_back({rows, in, out, count});
   };
-  both(576, 576, 60);     // q, o
-  both(192, 576, 60);     // k, v
-  both(1536, 576, 60);    // gate, up
-  both(576, 1536, 30);    // down
-  both(49152, 576, 1);    // head
+  both(576, 576, 60);   // q, o
+  both(192, 576, 60);   // k, v
+  both(1536, 576, 60);  // gate, up
+  both(576, 1536, 30);  // down
+  both(49152, 576, 1);  // head
   return list;
 }
 
@@ -53,8 +53,7 @@ double fastest(const dnnl::engine& engine, dnnl::stream& stream, const Product& 
   const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < 200; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    matmul.execute(
-        stream, {{DNNL_ARG_SRC, left}, {DNNL_ARG_WEIGHTS, right}, {DNNL_ARG_DST, out}});
+    matmul.execute(stream, {{DNNL_ARG_SRC, left}, {DNNL_ARG_WEIGHTS, right}, {DNNL_ARG_DST, out}});
     stream.wait();
     const auto end = std::chrono::steady_clock::now();
     best = std::min(best, std::chrono::duration<double>(end - start).count());

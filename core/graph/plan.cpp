@@ -6,8 +6,8 @@
 
 #include "core/base/error.hpp"
 #include "core/graph/kernel_args.hpp"
-#include "core/graph/node_cost.hpp"
 #include "core/graph/layout.hpp"
+#include "core/graph/node_cost.hpp"
 #include "core/tensor/dtype.hpp"
 
 namespace graft::core {

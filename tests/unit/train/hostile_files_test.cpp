@@ -94,9 +94,10 @@ class HostileAdapter : public testing::Test {
     const AdapterSet set = attach(entry);
     std::vector<StoredTensor> tensors;
     for (const Parameter& p : set.parameters()) {
-      tensors.push_back({p.name, p.dims, std::vector<float>(static_cast<std::size_t>(p.count()))});
+      tensors.push_back(
+          {p.name, p.dims, std::vector<float>(static_cast<std::size_t>(p.count())), ""});
     }
-    save_adapter(folder_.path(), entry, tensors, {"base", "abc", "def"}, {});
+    save_adapter(folder_.path(), entry, tensors, {"base", "abc", "def", Json::object()}, {});
   }
 
   AdapterSet attach(const MethodEntry& entry) const {
