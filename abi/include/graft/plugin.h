@@ -111,7 +111,9 @@ typedef struct graft_param_desc { /* GROWS */
   uint32_t n_dims;   /* 1 to 4 */
   double init_scale; /* see GRAFT_INIT_* */
   int64_t dims[4];
-  const char* init_from; /* a tensor of the site's module: "weight" or "bias" */
+  /* A tensor of the site's module: "weight" or "bias"; "weight.lost": what quantizing while it was
+   * loaded took from the weight (W less what is computed with), 0 where nothing did. */
+  const char* init_from;
   int64_t init_seed, init_skip;
   const int32_t* init_rows; /* dims[0] of them, copied */
   double lr_scale;          /* its learning rate is so many times that of the step; 0: once */
@@ -229,7 +231,11 @@ typedef struct graft_method_api {   /* GROWS */
   uint32_t struct_size, site_kinds; /* kinds that it can hook, or-ed */
   const char* name;                 /* the "type" in RUN.json */
   /* JSON Schema (the subset in docs/hacking.md) of its options. "x-graft-targets" beside
-   * "properties" holds the targets where the user gives none. */
+   * "properties" holds the targets where the user gives none. An option marked
+   * "x-graft-quantization": true says how the base model is quantized, as "model.quantization" does.
+   * One marked "x-graft-method": true names another method, whose options the entry takes as well,
+   * and which does the work in the place of this one: create() and what follows are not called, and
+   * storage is the other's. */
   const char* config_schema;
   /* How it is stored as a PEFT folder; NULL: natively only. JSON text:
    * {"peft_type": "LORA",
@@ -309,15 +315,21 @@ typedef struct graft_optimizer_api { /* GROWS */
  * except that elementwise kernels (marked =) may be given out == in. [accumulate] marks outputs
  * that are added to, not overwritten, when the attribute "accumulate" is 1.
  *
- * "copy/1"      in x T1; out y T2, same shape, any strides (0 in x broadcasts); any pair of F64,
- *               F32, F16, BF16, I32; [accumulate]
+ * An operand marked [quant] may be quantized: quant is set, dtype is GRAFT_QUANT, data NULL and ndim
+ * 2; strides (columns, 1) are the matrix as graft_quant has it, strides (1, columns) the transposed
+ * one. It stands for its values in F32, or for these rounded to T. Which formats a kernel takes,
+ * supports() says; without supports() it takes none. What is not taken the host expands before, by
+ * "copy/1" if that takes the format, or while the model is loaded.
+ *
+ * "copy/1"      in x T1 [quant]; out y T2, same shape, any strides (0 in x broadcasts); any pair of
+ *               F64, F32, F16, BF16, I32; [accumulate]
  * "fill/1"      out y T or I32; attr value (f)
  * "add/1" "sub/1" "mul/1" "div/1" = in a, b; out y, all T; strides of 0 broadcast
  * "affine/1"    = in x; out y = x mul + add; attr mul (f), add (f)
  * "act/1"       = in x; out y; attr kind (GRAFT_ACT_*)
  * "act_bwd/1"   = in dy, x; out dx = dy act'(x); attr kind
- * "matmul/1"    in a [.., m, k], b [.., k, n] (leading axes equal or of stride 0), optional bias
- *               [n]; out c [.., m, n] = alpha a b + bias; attr alpha (f), [accumulate]. a, b, bias
+ * "matmul/1"    in a [.., m, k], b [.., k, n] [quant] (leading axes equal or of stride 0), optional
+ *               bias [n]; out c [.., m, n] = alpha a b + bias; attr alpha (f), [accumulate]. a, b, bias
  *               of one T, c of T or F32. Transposed operands come as strides. c's last axis is
  *               dense.
  * "reduce_sum/1" in x T; out y T or F32, same rank, extents equal or 1; [accumulate]
@@ -334,7 +346,7 @@ typedef struct graft_optimizer_api { /* GROWS */
  *               y; attr scale (f) on cos and sin, inverse (1: rotates back, the derivative).
  *               Half-split pairs (i, i + rotary/2); elements past rotary are copied; angle and sine
  *               in F32 (F64 for T = f64); cos and sin rounded to T.
- * "gather/1"    in table T [n, ..], ids I32 [rows]; out y [rows, ..]
+ * "gather/1"    in table T [n, ..] [quant], ids I32 [rows]; out y [rows, ..]
  * "scatter_add/1" in x T [rows, ..], ids I32 [rows]; out table T or F32 [n, ..]: sums of the rows
  *               with each id, 0 where none; [accumulate]; fixed order
  * "write_rows/1" in x T [rows, ..], ids I32 [rows]; out table T [n, ..]: table[ids[i]] = x[i],

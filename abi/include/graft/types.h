@@ -69,8 +69,15 @@ enum {
   GRAFT_QUANT = GRAFT_DTYPE(3, 0) /* a block format: see graft_quant */
 };
 
-/* A quantized tensor: `data` holds packed blocks, the auxiliary buffers hold what decodes them.
- * Blocks run along the last axis of a row-major [rows, columns] matrix. FROZEN. */
+/* A quantized tensor: `data` holds packed blocks, the auxiliary buffers hold what decodes them. It is
+ * a row-major [rows, columns] matrix; graft/quant.hpp reads every format as plain code.
+ * "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl", "q2_k" to "q6_k": the blocks of GGUF, along the
+ *   last axis; aux is unused.
+ * "nf4", "fp4": element e of the whole matrix (row-major) is a nibble, the even one of a byte being
+ *   the high one, and reads as book[nibble] scale[e / block_elements]. aux[0]: F32 scales, or, where
+ *   aux[1] is given, U8 codes of them: scale[b] = map[code[b]] aux[1][b / 256] + offset, each
+ *   operation rounded to F32. aux[2]: F32 book [16]. aux[3]: F32 map [256], then the offset.
+ * "int8": I8 codes; a block is a row. aux[0]: F32 [rows]; code aux[0][row] times F32(1/127). FROZEN. */
 typedef struct graft_quant {
   const char* format; /* "nf4", "q4_0", ...; lives as long as the library */
   const void* data;   /* packed blocks */
