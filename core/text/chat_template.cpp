@@ -15,7 +15,7 @@ namespace graft::core {
 struct ChatTemplate::Program {
   std::string source;
   std::string text;  // the source as the parser sees it; places in errors refer to it
-  jinja::Block statements;
+  jinja::Template parsed;
   Json tokens;
   bool marks_generation = false;
 };
@@ -132,11 +132,11 @@ std::shared_ptr<const ChatTemplate::Program> compile(std::string_view source, co
     fail_at(program->text, bad, "the template is not UTF-8");
   }
   try {
-    program->statements = jinja::parse(program->text);
+    program->parsed = jinja::parse(program->text);
   } catch (const jinja::SyntaxFailure& failure) {
     fail_at(program->text, failure.at(), failure.what());
   }
-  program->marks_generation = has_generation(program->statements);
+  program->marks_generation = has_generation(program->parsed.statements);
   return program;
 }
 
@@ -216,7 +216,7 @@ RenderedChat render_program(const ChatTemplate::Program& program, const Json& va
   }
   RenderedChat out;
   try {
-    jinja::Rendering rendering = jinja::run(program.statements, *jinja::Value::from(all).dict());
+    jinja::Rendering rendering = jinja::run(program.parsed, *jinja::Value::from(all).dict());
     if (with_marks && rendering.hidden_spans) {
       throw Error(GRAFT_E_INVALID,
                   "the chat template has a generation block inside a macro or a captured block, so "

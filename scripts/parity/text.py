@@ -40,6 +40,10 @@ def byte_offsets(text, offsets):
     return [[at[begin], at[end]] for begin, end in offsets]
 
 
+# So many at a time: the peer's encodings of all would fill the memory.
+AT_ONCE = 10000
+
+
 def compare(graft, model, oracle, texts):
     wrong = 0
 
@@ -50,24 +54,30 @@ def compare(graft, model, oracle, texts):
             if wrong <= 5:
                 print(f"  {what} of {text!r}\n    graft      {mine}\n    tokenizers {theirs}")
 
-    for special in (False, True):
-        encodings = oracle.encode_batch(texts, add_special_tokens=special)
-        lines = run(graft, model, ["--special"] if special else [], [{"text": t} for t in texts])
-        assert len(lines) == len(texts), f"{len(lines)} lines for {len(texts)} texts"
-        for text, line, encoding in zip(texts, lines, encodings):
-            check("ids", text, line["input_ids"], encoding.ids)
-            if line["input_ids"] == encoding.ids:
-                check("offsets", text, line["offsets"], byte_offsets(text, encoding.offsets))
-        for skip in (False, True):
-            ids = [e.ids for e in encodings]
-            # Cut in the middle: half characters must come out as U+FFFD.
-            ids = [i if n % 2 else i[len(i) // 3: -len(i) // 3 or None] for n, i in enumerate(ids)]
-            options = ["--decode"] + (["--skip-special"] if skip else [])
-            decoded = run(graft, model, options, [{"input_ids": i} for i in ids])
-            for one, line in zip(ids, decoded):
-                check("text", one, line["text"], oracle.decode(one, skip_special_tokens=skip))
-    print(f"{model}: {len(texts)} strings, {wrong} differences")
+    for begin in range(0, len(texts), AT_ONCE):
+        some = texts[begin:begin + AT_ONCE]
+        for special in (False, True):
+            compare_some(graft, model, oracle, some, special, check)
+    print(f"{model}: {len(texts)} strings, {wrong} differences", flush=True)
     return wrong
+
+
+def compare_some(graft, model, oracle, texts, special, check):
+    encodings = oracle.encode_batch(texts, add_special_tokens=special)
+    lines = run(graft, model, ["--special"] if special else [], [{"text": t} for t in texts])
+    assert len(lines) == len(texts), f"{len(lines)} lines for {len(texts)} texts"
+    for text, line, encoding in zip(texts, lines, encodings):
+        check("ids", text, line["input_ids"], encoding.ids)
+        if line["input_ids"] == encoding.ids:
+            check("offsets", text, line["offsets"], byte_offsets(text, encoding.offsets))
+    for skip in (False, True):
+        ids = [e.ids for e in encodings]
+        # Cut in the middle: half characters must come out as U+FFFD.
+        ids = [i if n % 2 else i[len(i) // 3: -len(i) // 3 or None] for n, i in enumerate(ids)]
+        options = ["--decode"] + (["--skip-special"] if skip else [])
+        decoded = run(graft, model, options, [{"input_ids": i} for i in ids])
+        for one, line in zip(ids, decoded):
+            check("text", one, line["text"], oracle.decode(one, skip_special_tokens=skip))
 
 
 def main():

@@ -243,6 +243,60 @@ TEMPLATES = [
     ("{{ 'x' if true else 1|from_json }}", {}), ("{% for x in 1, 2 %}{{ x }}{% endfor %}", {}),
     ("{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}", {}),
     ("{{ 'a' 'b' }}{{ \"\\x41\\u00e9\\101\\d\\\\\" }}", {}), ("{{ dict(a=1, b='x') }}", {}),
+    # A scope that sets a name has it from its beginning on.
+    ("{% for i in [1] %}{{ s }}{% endfor %}{% set s = 'x' %}{{ s }}", {"s": "given"}),
+    ("{% set s = s | default(4) %}{{ s }}{% if s %}{% set t = 'q' %}{% else %}{% set t = 'w' %}{% endif %}{{ t }}",
+     {"s": "given"}),
+    ("{% for i in l %}{% if loop.first %}{{ s }}{% endif %}{% set s = i %}{{ s }}{% endfor %}{{ s }}",
+     {"l": [1, 2], "s": "given"}),
+    ("{% macro f() %}{{ s }}{% set s = 3 %}{{ s }}{% endmacro %}{{ f() }}{{ s }}", {"s": "given"}),
+    ("{% macro f() %}{% for a in [1] %}{{ s }}{% endfor %}{% set s = 3 %}{{ s }}{% endmacro %}{{ f() }}", {"s": 1}),
+    ("{% with %}{% for a in [1] %}{{ s }}{% endfor %}{% set s = 3 %}{{ s }}{% endwith %}{{ s is defined }}", {"s": 1}),
+    ("{% set x %}{% for a in [1] %}{{ s }}{% endfor %}{% set s = 3 %}{{ s }}{% endset %}{{ x }}", {"s": 1}),
+    ("{% if t %}{% set s = 2 %}{% endif %}{% for a in [1] %}{{ s }}{% endfor %}", {"s": 1}),
+    ("{{ f() }}{% macro f() %}1{% endmacro %}", {}),
+    ("{% for x in [] %}{% else %}{% set y = 1 %}{% endfor %}[{{ y }}]", {}),
+    ("{% for a in [1,2] %}{% for x in [] %}{% else %}{% break %}{% endfor %}{{ a }}{% endfor %}", {}),
+    ("{% for a in [1,2] %}{% for x in [] %}{% else %}{% continue %}{% endfor %}{{ a }}{% endfor %}", {}),
+    # Generators are used up, and fail when they are used; nothing is as good as an empty list.
+    ("{% set g = l | select %}{{ g | list }}{{ g | list }}", {"l": [1, 2]}),
+    ("{% set g = l | map('string') %}{{ g | first }}{{ '2' in g }}{{ g | join(',') }}", {"l": [1, 2, 3, 4]}),
+    ("{% set g = l | selectattr('n') %}{% if g %}{% for i in g %}{{ i }}{% endfor %}{% for i in g %}{{ i }}{% else %}no"
+     "{% endfor %}{% endif %}", {"l": [{"n": 1}, {"n": 0}]}),
+    ("{{ (l | select('nope')) is defined }}{{ none | selectattr('a') | list }}{{ 0 | map('upper') | list }}", {"l": [1]}),
+    ("{{ l | select('nope') | list }}", {"l": [1]}), ("{{ [3,1,2]|reverse|list }}{{ l|select|reverse }}", {"l": [1, 2]}),
+    ("{{ [1,2,3,4,5,6,7]|slice(3)|list }}{{ [1,2,3,4,5]|slice(3, 'x')|list }}", {}),
+    ("{{ o|sort(attribute='z') }}{{ [none, none]|sort }}{{ o|sort(attribute='k,n') }}",
+     {"o": [{"k": 2, "n": 1}, {"k": 1, "n": 3}, {"k": 1, "n": 2}]}),
+    ("{{ [1] in {} }}", {}), ("{{ {}.get([1]) }}", {}), ("{{ {}[[1]] }}", {}), ("{{ [[1]]|unique|list }}", {}),
+    ("{% for g in o|groupby('k') %}{{ g }}{{ g.grouper }}{{ g.list|length }}{{ g == (g[0], g[1]) }}{% endfor %}",
+     {"o": [{"k": 2}, {"k": 1}, {"k": 2}]}),
+    ("{{ {'a b/c': 'x&y', 'k': 3}|urlencode }}|{{ [('a', 1)]|urlencode }}|{{ nothing|urlencode }}", {}),
+    ("{{ [1, 2]|truncate(5) }}", {}),
+    ("{{ 'a\r\nb\n\nc'|indent(2) }}|{{ 'a\n\nb\n'|indent(2, true, true) }}|{{ 'a\x0bb\u2028c\rd'|indent(1) }}|"
+     "{{ ''|indent(2) }}|{{ ''|indent(2, true) }}|{{ '\n'|indent(2, true, true) }}|{{ 'a\nb'|indent(70) }}", {}),
+    ("{{ dict([('a', 1), ['b', 2]]) }}{{ dict({'k': 2}, z=1) }}", {}), ("{{ dict([1]) }}", {}),
+    ("{{ '%05d|%+d|%x|%5s|%-5s|%.3e|%g|%%|% d|%#x|%06.2f' % (-3, 4, -255, 'ab', 'c', 12345.678, 0.0001, 7, 255, -3.14159) }}",
+     {}),
+    ("{{ '{:,}|{:+d}|{:x}|{:#x}|{:08.3f}|{:>8}|{:*^7}|{:.3}|{!r}|{:%}|{:e}'.format(1234567, 5, 255, 255, -3.14159, 'ab', 'c',"
+     " 'abcdef', 'q', 0.25, 12345.678) }}{{ '{} {{{}}} {x} {0}'.format(1, 2) if false else '' }}", {}),
+    ("{{ '{0}{1}{0}{{}}'.format('a', none) }}{{ '{x} {y[k]} {y.k} {z[1]}'.format(x=[1], y={'k': 2}, z=[3, 4]) }}", {}),
+    ("{{ '{:5}|{:<5}|{:05}|{:.2f}'.format(3, 4, 7, 1) }}", {}), ("{{ '{:5}'.format(none) }}", {}),
+    ("{{ '{'.format(1) }}", {}), ("{{ '}'.format(1) }}", {}), ("{{ '{} {}'.format(1) }}", {}),
+    ("{{ 'abc'.center(9) }}|{{ 'abc'.ljust(6, '*') }}|{{ 'abc'.rjust(6) }}|{{ 'ab'.center(5) }}|{{ 'abc'.center(6, '\u00e9') }}",
+     {}),
+    ("{{ 'abcabc'.find('c', -2) }}{{ 'abc'.find('', 5) }}{{ 'abc'.find('', 3) }}{{ 'abc'.count('', 1, 2) }}"
+     "{{ '\u00e9a\u00e9a'.rfind('a', 0, 3) }}{{ 'abc'.startswith('', 4) }}{{ 'abc'.startswith(('x', 'b'), 1) }}"
+     "{{ 'abc'.endswith('b', 0, 2) }}{{ 'abcabc'.rindex('c') }}{{ 'abc'.isascii() }}{{ '\u00e9'.isascii() }}", {}),
+    ("{{ 'abc'.index('z') }}", {}),
+    ("{{ 'a b  c '.rsplit(none, 1) }}{{ ' a b '.rsplit(none, 0) }}{{ ' a b '.split(none, 0) }}{{ 'a b  c '.split(maxsplit=1) }}",
+     {}),
+    ("{{ '0x1f'|int }}{{ '0x1f'|int(0, 16) }}{{ '0x1f'|int(0, 0) }}{{ '1e3'|int }}{{ 'inf'|int }}{{ '+5'|int }}{{ '5.9e0'|int }}"
+     "{{ '1_0'|int }}{{ '__1'|int }}{{ ''|int(7) }}{{ none|int(7) }}{{ [1]|int }}", {}),
+    ("{{ 'nan'|float }}{{ 'inf'|float }}{{ '1_0.5'|float }}{{ '1e400'|float }}{{ '.5'|float }}{{ '5.'|float }}{{ '+5'|float }}"
+     "{{ '+-5'|float }}{{ none|float }}", {}),
+    ("{{ 1250|round(-2) }}{{ 1350|round(-2) }}{{ (-1250)|round(-2) }}{{ 15|round(-1) }}{{ 25|round(-1) }}{{ 5|round(3) }}"
+     "{{ true|round }}{{ 5|round(-30) }}{{ 7|round }}{{ 7|round(0, 'ceil') }}", {}),
 ]
 
 

@@ -82,9 +82,16 @@ struct Stmt {
   /// Names that the body of a macro uses without setting them: those that take what is left.
   bool takes_varargs = false, takes_kwargs = false, takes_caller = false;
   Block body, other;
+  /// Names that are undefined where the body, or other, begins; see scopes.hpp.
+  std::vector<std::string> unset, other_unset;
+};
+
+struct Template {
+  Block statements;
+  std::vector<std::string> unset;
 };
 
 /// Parses a source that normalize_source() made. Throws SyntaxFailure.
-Block parse(std::string_view source);
+Template parse(std::string_view source);
 
 }  // namespace graft::core::jinja

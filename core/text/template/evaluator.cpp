@@ -15,9 +15,10 @@ class Evaluator {
  public:
   explicit Evaluator(Dict variables) { scopes_.push_back(std::move(variables)); }
 
-  Rendering run(const Block& program) {
+  Rendering run(const Template& whole) {
     try {
-      block(program);
+      unset(whole.unset);
+      block(whole.statements);
     } catch (const RunFailure&) {
       throw;
     } catch (const Failure& failure) {
@@ -75,7 +76,8 @@ class Evaluator {
       case StmtKind::leave:
         return Flow::leave;
       case StmtKind::generation:
-        return generation(s);
+        generation(s);
+        return Flow::next;
       case StmtKind::macro:
         scopes_.back().set(s.text, Function{s.text, nullptr, &s, scopes_.size(), nullptr});
         return Flow::next;
@@ -92,15 +94,22 @@ class Evaluator {
     return Flow::next;
   }
 
-  Flow generation(const Stmt& s) {
+  void generation(const Stmt& s) {
     const std::size_t begin = out_.size();
-    const Flow flow = block(s.body);
+    scopes_.emplace_back();
+    unset(s.unset);
+    block(s.body);
+    scopes_.pop_back();
     if (captures_ > 0) {
       hidden_spans_ = true;
     } else {
       spans_.push_back({begin, out_.size()});
     }
-    return flow;
+  }
+
+  /// Before the body of a scope.
+  void unset(const std::vector<std::string>& names) {
+    for (const std::string& name : names) set(name, Undefined{name});
   }
 
   void with(const Stmt& s) {
@@ -109,6 +118,7 @@ class Evaluator {
       scope.set(s.targets[i], eval(*s.values[i]));
     }
     scopes_.push_back(std::move(scope));
+    unset(s.unset);
     block(s.body);
     scopes_.pop_back();
   }
@@ -126,6 +136,7 @@ class Evaluator {
   std::string captured_body(const Stmt& s) {
     return captured([&] {
       scopes_.emplace_back();
+      unset(s.unset);
       block(s.body);
       scopes_.pop_back();
     });
@@ -176,6 +187,7 @@ class Evaluator {
       const std::int64_t loops = std::exchange(loop_depth_, 0);
       scopes_.emplace_back();
       bind(function, a);
+      unset(s.unset);
       out = captured([&] { block(s.body); });
       loop_depth_ = loops;
     }
@@ -233,12 +245,10 @@ class Evaluator {
     out_ += text;
   }
 
-  Flow loop(const Stmt& s) {
-    loop_over(s, iterate(eval(*s.value), limits_));
-    return Flow::next;
-  }
+  Flow loop(const Stmt& s) { return loop_over(s, iterate(eval(*s.value), limits_)); }
 
-  void loop_over(const Stmt& s, List items) {
+  /// What is left of the loop around it, where its else leaves or skips that.
+  Flow loop_over(const Stmt& s, List items) {
     if (s.filter) {
       List kept;
       for (Value& item : items) {
@@ -250,8 +260,11 @@ class Evaluator {
       items = std::move(kept);
     }
     if (items.empty()) {
-      block(s.other);
-      return;
+      scopes_.emplace_back();
+      unset(s.other_unset);
+      const Flow flow = block(s.other);
+      scopes_.pop_back();
+      return flow;
     }
     Loop loop;
     loop.items = std::make_shared<const Value>(Value::list(std::move(items)));
@@ -270,10 +283,12 @@ class Evaluator {
       scopes_.back().set("loop", loop);
       at_ = s.at;
       assign(s, list[i]);
+      unset(s.unset);
       flow = block(s.body);
       scopes_.pop_back();
     }
     --loop_depth_;
+    return Flow::next;
   }
 
   void capture(const Stmt& s) { set(s.targets[0], filtered(s)); }
@@ -289,11 +304,15 @@ class Evaluator {
 
   void set(const std::string& target, Value value) {
     const std::size_t dot = target.find('.');
-    if (dot == target.npos) return scopes_.back().set(target, std::move(value));
+    if (dot == target.npos) {
+      limits_.step(scopes_.back().items.size() / 16);
+      return scopes_.back().set(target, std::move(value));
+    }
     const std::string name = target.substr(0, dot);
     Dict* space = lookup(name).space();
     if (space == nullptr) throw Failure(cat("'", name, "' is no namespace"));
-    limits_.step();
+    if (target[dot + 1] == '_') throw Failure("names in a namespace must not begin with '_'");
+    limits_.step(1 + space->items.size() / 16);
     space->set(target.substr(dot + 1), std::move(value));
   }
 
@@ -464,8 +483,8 @@ class Evaluator {
 
 }  // namespace
 
-Rendering run(const Block& program, Dict variables) {
-  return Evaluator(std::move(variables)).run(program);
+Rendering run(const Template& whole, Dict variables) {
+  return Evaluator(std::move(variables)).run(whole);
 }
 
 }  // namespace graft::core::jinja

@@ -32,8 +32,8 @@ struct Rendering {
   bool hidden_spans = false;
 };
 
-/// What `program` writes with these variables. Throws RunFailure, and Error with the message of
+/// What a template writes with these variables. Throws RunFailure, and Error with the message of
 /// raise_exception().
-Rendering run(const Block& program, Dict variables);
+Rendering run(const Template& whole, Dict variables);
 
 }  // namespace graft::core::jinja

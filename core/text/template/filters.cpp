@@ -1,7 +1,11 @@
 #include "core/text/template/filters.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cmath>
 #include <cstdlib>
+#include <optional>
 
 #include "core/text/template/builtins.hpp"
 #include "core/text/template/python.hpp"
@@ -48,11 +52,11 @@ Value string(const Value& in, Arguments& a) {
 
 Value items(const Value& in, Arguments& a) {
   a.done();
-  List out;
-  if (in.is_undefined()) return Value::row({}, RowKind::generator);
-  if (in.dict() == nullptr) throw Failure(cat("'items' needs a dict, not a ", in.type_name()));
-  for (const auto& [key, value] : in.dict()->items) out.push_back(Value::tuple({key, value}));
-  return Value::row(std::move(out), RowKind::generator);
+  return Value::generator([&](List& out) {
+    if (in.is_undefined()) return;
+    if (in.dict() == nullptr) throw Failure(cat("'items' needs a dict, not a ", in.type_name()));
+    for (const auto& [key, value] : in.dict()->items) out.push_back(Value::tuple({key, value}));
+  });
 }
 
 Value list(const Value& in, Arguments& a) {
@@ -106,23 +110,25 @@ Value otherwise(const Value& in, Arguments& a) {
 
 /// select and reject, with a test or plain truth, of the items or of an attribute of theirs.
 Value chosen(const Value& in, Arguments& a, bool keep, bool by_attribute) {
-  Value path;
-  if (by_attribute) path = a.require("attribute");
-  const List rest = a.rest();
-  a.done();
-  Test test = nullptr;
-  if (!rest.empty()) {
-    if (!rest[0].is_text()) throw Failure("the name of a test must be a str");
-    test = find_test(*rest[0].text());
-    if (test == nullptr) throw Failure(cat("the test '", *rest[0].text(), "' is not supported"));
-  }
-  List out;
-  for (const Value& item : iterate(in, a.limits)) {
-    const Value value = by_attribute ? attribute_path(item, path) : item;
-    Arguments arguments(List(rest.begin() + (rest.empty() ? 0 : 1), rest.end()), {}, a.limits);
-    if ((test != nullptr ? test(value, arguments) : truth(value)) == keep) out.push_back(item);
-  }
-  return Value::row(std::move(out), RowKind::generator);
+  return Value::generator([&](List& out) {
+    // None, 0 and the like are as good as an empty list.
+    if (!truth(in)) return;
+    Value path;
+    if (by_attribute) path = a.require("attribute");
+    const List rest = a.rest();
+    const auto named = a.rest_named();
+    Test test = nullptr;
+    if (!rest.empty()) {
+      if (!rest[0].is_text()) throw Failure("the name of a test must be a str");
+      test = find_test(*rest[0].text());
+      if (test == nullptr) throw Failure(cat("the test '", *rest[0].text(), "' is not supported"));
+    }
+    for (const Value& item : iterate(in, a.limits)) {
+      const Value value = by_attribute ? attribute_path(item, path) : item;
+      Arguments arguments(List(rest.begin() + (rest.empty() ? 0 : 1), rest.end()), named, a.limits);
+      if ((test != nullptr ? test(value, arguments) : truth(value)) == keep) out.push_back(item);
+    }
+  });
 }
 
 Value select(const Value& in, Arguments& a) {
@@ -140,8 +146,10 @@ Value rejectattr(const Value& in, Arguments& a) {
 
 Value first(const Value& in, Arguments& a) {
   a.done();
+  const Undefined none{"the first item of nothing"};
+  if (in.progress() != nullptr) return next_of(in).value_or(none);
   const List all = iterate(in, a.limits);
-  return all.empty() ? Value(Undefined{"the first item of nothing"}) : all.front();
+  return all.empty() ? Value(none) : all.front();
 }
 
 Value last(const Value& in, Arguments& a) {
@@ -155,27 +163,57 @@ Value reverse(const Value& in, Arguments& a) {
   a.done();
   List all = iterate(in, a.limits);
   std::reverse(all.begin(), all.end());
+  if (in.progress() != nullptr) return Value::list(std::move(all));
   if (!in.is_text()) return Value::row(std::move(all), RowKind::generator);
   std::string out;
   for (const Value& c : all) out += *c.text();
   return out;
 }
 
-Value integer(const Value& in, Arguments& a) {
-  const Value other = a.take("default", std::int64_t{0});
-  a.done();
-  if (in.is_integer()) return in.as_integer();
-  if (in.is_real()) {
-    const double value = in.as_real();
-    return value > -9.2e18 && value < 9.2e18 ? Value(static_cast<std::int64_t>(value)) : other;
+/// int() of a text: digits of the base, with underscores between them.
+std::optional<std::int64_t> integer_in(std::string_view text, std::int64_t base) {
+  text = strip(text, true, true);
+  std::string digits(text.substr(0, text.starts_with('-') || text.starts_with('+') ? 1 : 0));
+  text.remove_prefix(digits.size());
+  const auto prefix = [&](char letter, std::int64_t of) {
+    const bool there = text.size() > 2 && text[0] == '0' && (text[1] | 0x20) == letter;
+    if (!there || (base != of && base != 0)) return false;
+    text.remove_prefix(text[2] == '_' ? 3 : 2);
+    base = of;
+    return true;
+  };
+  if (!prefix('x', 16) && !prefix('o', 8) && !prefix('b', 2) && base == 0) base = 10;
+  bool was_digit = false;
+  for (const char c : text) {
+    if (c == '_' ? !was_digit : std::isalnum(static_cast<unsigned char>(c)) == 0)
+      return std::nullopt;
+    was_digit = c != '_';
+    if (was_digit) digits += c;
   }
-  if (!in.is_text()) return other;
-  const std::string text(strip(*in.text(), true, true));
+  if (!was_digit) return std::nullopt;
   char* end = nullptr;
   errno = 0;
-  const long long value = std::strtoll(text.c_str(), &end, 10);
-  const bool good = !text.empty() && *end == '\0' && errno == 0;
-  return good ? Value(static_cast<std::int64_t>(value)) : other;
+  const long long value = std::strtoll(digits.c_str(), &end, static_cast<int>(base));
+  if (*end != '\0') return std::nullopt;
+  if (errno != 0) throw Failure("the integer is too large");
+  return value;
+}
+
+Value integer(const Value& in, Arguments& a) {
+  const Value other = a.take("default", std::int64_t{0});
+  const std::int64_t base = a.integer("base", 10);
+  a.done();
+  if (base < 0 || base == 1 || base > 36) return other;
+  if (in.is_integer()) return in.as_integer();
+  Value number = in;
+  if (in.is_text()) {
+    if (const auto whole = integer_in(*in.text(), base)) return *whole;
+    Arguments default_none({Value()}, {}, a.limits);
+    number = find_text_filter("float")(in, default_none);
+  }
+  if (!number.is_real() || !std::isfinite(number.as_real())) return other;
+  if (std::fabs(number.as_real()) > 9.2e18) throw Failure("the integer is too large");
+  return static_cast<std::int64_t>(number.as_real());
 }
 
 /// Text with every line but the first moved right.
@@ -184,26 +222,17 @@ Value indent(const Value& in, Arguments& a) {
   const bool first_too = truth(a.take("first", false));
   const bool blank_too = truth(a.take("blank", false));
   a.done();
-  std::string step;
-  if (width.is_text()) {
-    step = *width.text();
-  } else if (width.is_integer() && width.as_integer() <= 64) {
-    step.assign(static_cast<std::size_t>(std::max<std::int64_t>(width.as_integer(), 0)), ' ');
-  } else {
-    throw Failure("the width of an indent must be a str or an int of at most 64");
-  }
   if (!in.is_text()) throw Failure(cat("indent needs a str, not a ", in.type_name()));
-  const std::string& text = *in.text();
-  const auto lines = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) + 1;
-  a.limits.text(text.size() + lines * step.size());
-  std::string out;
-  for (std::size_t at = 0, line = 0; at <= text.size(); ++line) {
-    const std::size_t end = std::min(text.find('\n', at), text.size());
-    const bool blank = end == at;
-    if (line > 0) out += '\n';
-    if ((line > 0 || first_too) && (!blank || blank_too || line == 0)) out += step;
-    out.append(text, at, end - at);
-    at = end + 1;
+  const std::string step =
+      width.is_text() ? *width.text() : *arithmetic("*", Value(" "), width, a.limits).text();
+  const std::string text = *in.text() + "\n";
+  const std::vector<std::string_view> lines = lines_of(text, false);
+  a.limits.text(text.size() + lines.size() * step.size());
+  std::string out = first_too ? step : "";
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    if (i > 0) out += '\n';
+    if (i > 0 && (!lines[i].empty() || blank_too)) out += step;
+    out += lines[i];
   }
   return out;
 }

@@ -11,12 +11,14 @@ Value small(const Value& value, bool case_sensitive) {
   return value.is_text() && !case_sensitive ? Value(lower(*value.text())) : value;
 }
 
-/// What an item is compared by: itself, or attributes with commas between them.
+/// What an item is compared by: itself, or an attribute.
 Value key_of(const Value& item, const Value& path, bool case_sensitive) {
-  if (path.is_none()) return small(item, case_sensitive);
-  if (!path.is_text() || path.text()->find(',') == std::string::npos) {
-    return small(attribute_path(item, path), case_sensitive);
-  }
+  return small(path.is_none() ? item : attribute_path(item, path), case_sensitive);
+}
+
+/// The same in a list, with commas between attributes: equal keys have an order whatever they are.
+Value keys_of(const Value& item, const Value& path, bool case_sensitive) {
+  if (!path.is_text()) return Value::list({key_of(item, path, case_sensitive)});
   List keys;
   const std::string& names = *path.text();
   for (std::size_t at = 0; at <= names.size();) {
@@ -49,7 +51,10 @@ Value sort(const Value& in, Arguments& a) {
   const bool case_sensitive = truth(a.take("case_sensitive", false));
   const Value path = a.take("attribute", {});
   a.done();
-  std::vector<Keyed> items = keyed(iterate(in, a.limits), path, case_sensitive);
+  std::vector<Keyed> items;
+  for (const Value& item : iterate(in, a.limits)) {
+    items.push_back({keys_of(item, path, case_sensitive), item});
+  }
   sort_by_key(items, reverse, a.limits);
   List out;
   for (Keyed& item : items) out.push_back(std::move(item.item));
@@ -78,18 +83,17 @@ Value unique(const Value& in, Arguments& a) {
   const bool case_sensitive = truth(a.take("case_sensitive", false));
   const Value path = a.take("attribute", {});
   a.done();
-  List seen, out;
-  for (const Keyed& item : keyed(iterate(in, a.limits), path, case_sensitive)) {
-    if (item.key.list() != nullptr || item.key.dict() != nullptr) {
-      if (!item.key.is_tuple()) throw Failure("unique needs items that do not change");
+  return Value::generator([&](List& out) {
+    List seen;
+    for (const Keyed& item : keyed(iterate(in, a.limits), path, case_sensitive)) {
+      require_hashable(item.key);
+      const bool known = std::any_of(seen.begin(), seen.end(),
+                                     [&](const Value& v) { return equal(v, item.key, a.limits); });
+      if (known) continue;
+      seen.push_back(item.key);
+      out.push_back(item.item);
     }
-    const bool known = std::any_of(seen.begin(), seen.end(),
-                                   [&](const Value& v) { return equal(v, item.key, a.limits); });
-    if (known) continue;
-    seen.push_back(item.key);
-    out.push_back(item.item);
-  }
-  return Value::row(std::move(out), RowKind::generator);
+  });
 }
 
 Value groupby(const Value& in, Arguments& a) {
@@ -113,7 +117,7 @@ Value groupby(const Value& in, Arguments& a) {
     // Groups are told by the key as the first of them has it.
     Value name = attribute_path(items[i].item, path);
     if (name.is_undefined() && !otherwise.is_none()) name = otherwise;
-    out.push_back(Value::tuple({name, Value::list(std::move(group))}));
+    out.push_back(Value::row({name, Value::list(std::move(group))}, RowKind::group));
   }
   return Value::list(std::move(out));
 }
@@ -157,34 +161,59 @@ Value batch(const Value& in, Arguments& a) {
   a.done();
   if (count < 1 || count > longest_range) throw Failure("a batch needs a size from 1 on");
   const auto size = static_cast<std::size_t>(count);
-  List out, part;
-  for (const Value& item : iterate(in, a.limits)) {
-    if (part.size() == size) out.push_back(Value::list(std::exchange(part, {})));
-    part.push_back(item);
-  }
-  if (!part.empty()) {
+  return Value::generator([&](List& out) {
+    List part;
+    for (const Value& item : iterate(in, a.limits)) {
+      if (part.size() == size) out.push_back(Value::list(std::exchange(part, {})));
+      part.push_back(item);
+    }
+    if (part.empty()) return;
     a.limits.step(size);
     while (!fill.is_none() && part.size() < size) part.push_back(fill);
     out.push_back(Value::list(std::move(part)));
-  }
-  return Value::row(std::move(out), RowKind::generator);
+  });
+}
+
+/// So many lists, the first ones of them one longer where it does not come out even.
+Value slices(const Value& in, Arguments& a) {
+  const std::int64_t count = a.integer("slices", 1);
+  const Value fill = a.take("fill_with", {});
+  a.done();
+  if (count < 1 || count > longest_range) throw Failure("slice needs a number from 1 on");
+  return Value::generator([&](List& out) {
+    const List all = iterate(in, a.limits);
+    const auto parts = static_cast<std::size_t>(count);
+    const std::size_t each = all.size() / parts, longer = all.size() % parts;
+    a.limits.step(parts);
+    for (std::size_t part = 0, at = 0; part < parts; ++part) {
+      const std::size_t size = each + (part < longer ? 1 : 0);
+      List some(all.begin() + static_cast<std::ptrdiff_t>(at),
+                all.begin() + static_cast<std::ptrdiff_t>(at + size));
+      if (!fill.is_none() && part >= longer) some.push_back(fill);
+      out.push_back(Value::list(std::move(some)));
+      at += size;
+    }
+  });
 }
 
 /// map(attribute=..) or map('filter', arguments..).
 Value map(const Value& in, Arguments& a) {
   const bool by_name = a.has_positional();
-  List out;
-  if (by_name) {
-    const std::string name = a.text("filter");
-    const List rest = a.rest();
-    const auto named = a.rest_named();
-    const Filter filter = find_filter(name);
-    if (filter == nullptr) throw Failure(cat("no filter named '", name, "'"));
-    for (const Value& item : iterate(in, a.limits)) {
-      Arguments arguments(rest, named, a.limits);
-      out.push_back(filter(item, arguments));
+  return Value::generator([&](List& out) {
+    // None, 0 and the like are as good as an empty list.
+    if (!truth(in)) return;
+    if (by_name) {
+      const std::string name = a.text("filter");
+      const List rest = a.rest();
+      const auto named = a.rest_named();
+      const Filter filter = find_filter(name);
+      if (filter == nullptr) throw Failure(cat("no filter named '", name, "'"));
+      for (const Value& item : iterate(in, a.limits)) {
+        Arguments arguments(rest, named, a.limits);
+        out.push_back(filter(item, arguments));
+      }
+      return;
     }
-  } else {
     const Value path = a.require("attribute");
     const Value otherwise = a.take("default", Undefined{"default"});
     a.done();
@@ -192,8 +221,7 @@ Value map(const Value& in, Arguments& a) {
       Value value = attribute_path(item, path);
       out.push_back(value.is_undefined() && !otherwise.is_undefined() ? otherwise : value);
     }
-  }
-  return Value::row(std::move(out), RowKind::generator);
+  });
 }
 
 Value attr(const Value& in, Arguments& a) {
@@ -212,9 +240,9 @@ struct Entry {
 };
 
 constexpr Entry filters[] = {
-    {"attr", attr}, {"batch", batch},   {"dictsort", dictsort}, {"groupby", groupby},
-    {"map", map},   {"max", largest},   {"min", smallest},      {"sort", sort},
-    {"sum", sum},   {"unique", unique},
+    {"attr", attr}, {"batch", batch}, {"dictsort", dictsort}, {"groupby", groupby},
+    {"map", map},   {"max", largest}, {"min", smallest},      {"slice", slices},
+    {"sort", sort}, {"sum", sum},     {"unique", unique},
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 
 #include "core/text/template/filters.hpp"
 #include "core/text/template/python.hpp"
@@ -87,13 +88,11 @@ Value truncate(const Value& in, Arguments& a) {
   const std::string end = a.text("end", "...");
   const std::int64_t leeway = a.integer("leeway", 5);
   a.done();
+  const auto size_of = [](const Value& v) { return static_cast<std::int64_t>(length(v)); };
+  if (most < size_of(end) || leeway < 0) throw Failure("truncate needs room for its end");
+  if (size_of(in) <= most + leeway) return in;
   if (!in.is_text()) throw Failure(cat("truncate needs a str, not a ", in.type_name()));
   const std::string& text = *in.text();
-  const auto size_of = [](const std::string& t) {
-    return static_cast<std::int64_t>(length(Value(t)));
-  };
-  if (most < size_of(end) || leeway < 0) throw Failure("truncate needs room for its end");
-  if (size_of(text) <= most + leeway) return text;
   std::string kept = *slice(text, Value(), Value(most - size_of(end)), Value(), a.limits).text();
   const std::size_t space = kept.rfind(' ');
   if (!cut_words && space != kept.npos) kept.resize(space);
@@ -113,21 +112,45 @@ Value wordcount(const Value& in, Arguments& a) {
   return words;
 }
 
-Value urlencode(const Value& in, Arguments& a) {
-  a.done();
-  const std::string text = str(in, a.limits);
-  a.limits.text(3 * text.size());
+/// A space in a query is a plus, and a slash is not plain there.
+std::string url_quoted(const Value& in, bool in_query, Limits& limits) {
+  const std::string text = str(in, limits);
+  limits.text(3 * text.size());
   std::string out;
   for (const char c : text) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       std::string_view("-._~/").find(c) != std::string_view::npos;
+                       std::string_view("-._~").find(c) != std::string_view::npos ||
+                       (c == '/' && !in_query);
     if (plain) {
       out += c;
+    } else if (c == ' ' && in_query) {
+      out += '+';
     } else {
       constexpr char digits[] = "0123456789ABCDEF";
       const auto byte = static_cast<unsigned char>(c);
       out += {'%', digits[byte >> 4], digits[byte & 15]};
     }
+  }
+  return out;
+}
+
+/// A text, or pairs of names and values as the query of an address.
+Value urlencode(const Value& in, Arguments& a) {
+  a.done();
+  if (in.list() == nullptr && in.dict() == nullptr && !in.is_undefined()) {
+    return url_quoted(in, false, a.limits);
+  }
+  List pairs = in.dict() == nullptr ? iterate(in, a.limits) : List();
+  if (in.dict() != nullptr) {
+    for (const auto& [key, value] : in.dict()->items) pairs.push_back(Value::tuple({key, value}));
+  }
+  std::string out;
+  for (const Value& item : pairs) {
+    const List pair = iterate(item, a.limits);
+    if (pair.size() != 2) throw Failure(cat(pair.size(), " values for a name and a value"));
+    if (!out.empty()) out += '&';
+    out += url_quoted(pair[0], true, a.limits) + '=' + url_quoted(pair[1], true, a.limits);
+    a.limits.text(out.size());
   }
   return out;
 }
@@ -144,18 +167,44 @@ Value real(const Value& in, Arguments& a) {
   a.done();
   if (in.is_number()) return in.as_real();
   if (!in.is_text()) return otherwise;
-  const std::string_view text = strip(*in.text(), true, true);
+  std::string text(strip(*in.text(), true, true));
+  const bool plus = text.starts_with('+') && !text.starts_with("+-");
+  // Underscores may stand between digits.
+  std::string digits;
+  const auto is_digit = [&](std::size_t i) {
+    return i < text.size() && text[i] >= '0' && text[i] <= '9';
+  };
+  for (std::size_t i = plus ? 1 : 0; i < text.size(); ++i) {
+    if (text[i] != '_' || i == 0 || !is_digit(i - 1) || !is_digit(i + 1)) digits += text[i];
+  }
   double value = 0;
-  const auto done = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool whole = !text.empty() && done.ptr == text.data() + text.size();
-  return whole && done.ec == std::errc() ? Value(value) : otherwise;
+  const char* end = digits.data() + digits.size();
+  const auto done = std::from_chars(digits.data(), end, value);
+  if (digits.empty() || done.ptr != end) return otherwise;
+  // Too large or too small for from_chars, which strtod makes infinite or nothing.
+  return done.ec == std::errc() ? value : std::strtod(digits.c_str(), nullptr);
 }
 
-/// To even where it is in the middle, as Python has it; always a float.
+/// To even where it is in the middle.
+Value rounded_integer(const Value& in, std::int64_t digits, Limits& limits) {
+  const std::int64_t value = in.as_integer();
+  if (digits >= 0) return value;
+  if (digits < -18) return std::int64_t{0};
+  std::int64_t unit = 1;
+  for (std::int64_t i = digits; i < 0; ++i) unit *= 10;
+  std::int64_t rest = value % unit;
+  if (rest < 0) rest += unit;
+  const bool odd = ((value - rest) / unit) % 2 != 0;
+  const bool up = rest > unit / 2 || (rest == unit / 2 && odd);
+  return arithmetic("+", arithmetic("-", value, rest, limits), up ? unit : std::int64_t{0}, limits);
+}
+
+/// To even where it is in the middle, as Python has it; an integer stays one.
 Value rounded(const Value& in, Arguments& a) {
   const std::int64_t digits = a.integer("precision", 0);
   const std::string method = a.text("method", "common");
   a.done();
+  if (method == "common" && in.is_integer()) return rounded_integer(in, digits, a.limits);
   if (!in.is_number()) throw Failure(cat("round needs a number, not a ", in.type_name()));
   if (digits < -300 || digits > 300) throw Failure("round to so many digits");
   const double value = in.as_real(), scale = std::pow(10.0, static_cast<double>(digits));
@@ -190,81 +239,7 @@ constexpr Entry filters[] = {
     {"truncate", truncate}, {"urlencode", urlencode}, {"wordcount", wordcount},
 };
 
-/// One conversion of a format.
-std::string converted(char kind, const Value& value, int precision, Limits& limits) {
-  switch (kind) {
-    case 's':
-      return str(value, limits);
-    case 'r':
-      return repr(value, limits);
-    case 'd':
-    case 'i':
-      if (!value.is_number()) break;
-      return std::to_string(value.is_integer() ? value.as_integer()
-                                               : static_cast<std::int64_t>(value.as_real()));
-    case 'f': {
-      if (!value.is_number()) break;
-      char buffer[700];
-      const auto end = std::to_chars(buffer, buffer + sizeof buffer, value.as_real(),
-                                     std::chars_format::fixed, precision < 0 ? 6 : precision);
-      return {buffer, end.ptr};
-    }
-    default:
-      throw Failure(cat("the conversion '%", kind, "' is not supported"));
-  }
-  throw Failure(cat("'%", kind, "' needs a number, not a ", value.type_name()));
-}
-
 }  // namespace
-
-std::string formatted(std::string_view format, const Value& values, Limits& limits) {
-  const List items = values.is_tuple() ? *values.list() : List{values};
-  std::string out;
-  std::size_t next = 0;
-  for (std::size_t at = 0; at < format.size(); ++at) {
-    if (format[at] != '%') {
-      out += format[at];
-      continue;
-    }
-    if (++at == format.size()) throw Failure("incomplete format");
-    if (format[at] == '%') {
-      out += '%';
-      continue;
-    }
-    bool left = false, zeros = false;
-    for (; at < format.size() && (format[at] == '-' || format[at] == '0'); ++at) {
-      (format[at] == '-' ? left : zeros) = true;
-    }
-    const auto number = [&](int otherwise) {
-      int value = otherwise;
-      for (; at < format.size() && format[at] >= '0' && format[at] <= '9'; ++at) {
-        value = std::min(std::max(value, 0) * 10 + (format[at] - '0'), 10000);
-      }
-      return value;
-    };
-    const int width = number(0);
-    int precision = -1;
-    if (at < format.size() && format[at] == '.') {
-      ++at;
-      precision = std::min(number(0), 300);
-    }
-    if (at == format.size()) throw Failure("incomplete format");
-    if (next == items.size()) throw Failure("not enough arguments for the format");
-    std::string text = converted(format[at], items[next++], precision, limits);
-    if (format[at] == 's' && precision >= 0) {
-      text = *slice(text, Value(), Value(std::int64_t{precision}), Value(), limits).text();
-    }
-    const auto size = static_cast<int>(length(Value(text)));
-    const std::string fill(static_cast<std::size_t>(std::max(0, width - size)),
-                           zeros && !left && format[at] != 's' ? '0' : ' ');
-    out += left ? text + fill : fill + text;
-    limits.text(out.size());
-  }
-  if (next < items.size() && values.dict() == nullptr) {
-    throw Failure("not all arguments of the format are used");
-  }
-  return out;
-}
 
 Filter find_text_filter(std::string_view name) {
   const auto found = std::find_if(std::begin(filters), std::end(filters),

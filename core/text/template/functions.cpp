@@ -48,9 +48,22 @@ Value range(Arguments& a) {
 /// A dict from pairs or another dict, and from named arguments.
 Dict make_dict(Arguments& a) {
   Dict out;
-  for (const Value& from : a.rest()) {
-    if (from.dict() == nullptr) throw Failure("expected a dict or named arguments");
-    out = *from.dict();
+  const List given = a.rest();
+  if (given.size() > 1) throw Failure("too many arguments");
+  for (const Value& from : given) {
+    if (from.dict() != nullptr) {
+      out = *from.dict();
+      continue;
+    }
+    for (const Value& item : iterate(from, a.limits)) {
+      const List pair = iterate(item, a.limits);
+      if (pair.size() != 2) throw Failure(cat(pair.size(), " values for a key and its value"));
+      if (!pair[0].is_text()) {
+        throw Failure(cat("a key must be a str, not a ", pair[0].type_name()));
+      }
+      a.limits.step(1 + out.items.size() / 16);
+      out.set(*pair[0].text(), pair[1]);
+    }
   }
   for (auto& [name, value] : a.rest_named()) out.set(name, std::move(value));
   return out;
@@ -71,7 +84,13 @@ std::string time_text(const std::string& format) {
 Value call_global(const std::string& name, Arguments& a) {
   if (name == "range") return range(a);
   if (name == "dict") return make_dict(a);
-  if (name == "namespace") return Space{a.limits.keep(make_dict(a))};
+  if (name == "namespace") {
+    Dict values = make_dict(a);
+    for (const auto& [key, value] : values.items) {
+      if (key.starts_with('_')) throw Failure("names in a namespace must not begin with '_'");
+    }
+    return Space{a.limits.keep(std::move(values))};
+  }
   if (name == "raise_exception") {
     const Value message = a.take("message", "");
     a.done();
@@ -136,6 +155,7 @@ Value call_dict(const Dict& dict, const std::string& name, Arguments& a) {
     const Value key = a.take("key", {});
     Value other = a.take("default", {});
     a.done();
+    require_hashable(key);
     const Value* found = key.is_text() ? dict.find(*key.text()) : nullptr;
     return found != nullptr ? *found : other;
   }
@@ -241,6 +261,9 @@ Value attribute(const Value& value, std::string_view name) {
   }
   if (const Function* function = value.function()) {
     if (function->body != nullptr && name == "name") return function->name;
+  }
+  if (value.is_row(RowKind::group) && (name == "grouper" || name == "list")) {
+    return (*value.list())[name == "grouper" ? 0 : 1];
   }
   if (has_method(value, name)) return method(value, name);
   if (value.dict() != nullptr) {

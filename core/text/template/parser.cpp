@@ -364,10 +364,9 @@ ExprPtr Parser::test(ExprPtr node) {
   if (is_symbol("(")) {
     arguments(*out);
   } else if (is(TokenKind::name) && !is_name("else") && !is_name("or") && !is_name("and")) {
+    // "a is number if b" too: Jinja takes the "if" for an argument, and fails.
     if (is_name("is")) unexpected("no second 'is'");
-    if (!is_name("if") && !is_name("not") && !is_name("in")) {
-      out->add(postfix(primary()));
-    }
+    out->add(postfix(primary()));
   } else if (is(TokenKind::text) || is(TokenKind::integer) || is(TokenKind::real) ||
              is_symbol("[") || is_symbol("{")) {
     out->add(postfix(primary()));

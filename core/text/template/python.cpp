@@ -70,7 +70,8 @@ bool equal(const Value& a, const Value& b, Limits& limits) {
   if (a.is_number() && b.is_number()) return a.as_real() == b.as_real();
   if (a.is_text() && b.is_text()) return *a.text() == *b.text();
   if (a.list() != nullptr && b.list() != nullptr) {
-    return a.row_kind() == b.row_kind() && !a.is_row(RowKind::generator) &&
+    if (a.is_row(RowKind::generator)) return a.list() == b.list();
+    return (a.row_kind() == b.row_kind() || (a.is_tuple() && b.is_tuple())) &&
            equal_lists(*a.list(), *b.list(), limits);
   }
   if (a.dict() != nullptr && b.dict() != nullptr) return equal_dicts(*a.dict(), *b.dict(), limits);
@@ -95,6 +96,14 @@ bool less(const Value& a, const Value& b, Limits& limits) {
   throw Failure(cat("a ", a.type_name(), " and a ", b.type_name(), " have no order"));
 }
 
+void require_hashable(const Value& value) {
+  if (value.dict() != nullptr || value.is_row(RowKind::list)) {
+    throw Failure(cat("a ", value.type_name(), " cannot be a key"));
+  }
+  if (!value.is_tuple()) return;
+  for (const Value& item : *value.list()) require_hashable(item);
+}
+
 bool contains(const Value& container, const Value& item, Limits& limits) {
   if (const std::string* text = container.text()) {
     if (!item.is_text()) {
@@ -105,11 +114,18 @@ bool contains(const Value& container, const Value& item, Limits& limits) {
   }
   if (const Dict* dict = container.dict()) {
     limits.step(1 + dict->items.size() / 16);
+    require_hashable(item);
     return item.is_text() && dict->find(*item.text()) != nullptr;
   }
   if (container.is_undefined()) return false;
   if (container.list() == nullptr) {
     throw Failure(cat("'in' needs a str, list or dict, not a ", container.type_name()));
+  }
+  if (container.progress() != nullptr) {
+    while (const std::optional<Value> value = next_of(container)) {
+      if (equal(*value, item, limits)) return true;
+    }
+    return false;
   }
   for (const Value& value : *container.list()) {
     if (equal(value, item, limits)) return true;
@@ -117,8 +133,20 @@ bool contains(const Value& container, const Value& item, Limits& limits) {
   return false;
 }
 
+std::optional<Value> next_of(const Value& generator) {
+  Progress& progress = *generator.progress();
+  if (progress.used < generator.list()->size()) return (*generator.list())[progress.used++];
+  if (progress.failure.empty()) return std::nullopt;
+  throw Failure(std::exchange(progress.failure, {}));
+}
+
 List iterate(const Value& value, Limits& limits) {
   List out;
+  if (value.progress() != nullptr) {
+    limits.step(value.list()->size());
+    while (std::optional<Value> next = next_of(value)) out.push_back(std::move(*next));
+    return out;
+  }
   if (const List* list = value.list()) {
     limits.step(list->size());
     return *list;

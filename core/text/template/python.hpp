@@ -1,5 +1,6 @@
 // What Python does to values: printing, truth, comparison, arithmetic.
 #pragma once
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,10 @@ bool equal(const Value& a, const Value& b, Limits& limits);
 bool less(const Value& a, const Value& b, Limits& limits);
 /// `item` in `container`.
 bool contains(const Value& container, const Value& item, Limits& limits);
+/// Fails on what Python does not take as the key of a dict.
+void require_hashable(const Value& value);
+/// What comes next of a generator; nothing where it is used up.
+std::optional<Value> next_of(const Value& generator);
 /// What a for statement goes through. Fails on what Python does not iterate.
 List iterate(const Value& value, Limits& limits);
 /// len(); fails on what has none.

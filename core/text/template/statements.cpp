@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/text/template/parser.hpp"
+#include "core/text/template/scopes.hpp"
 
 namespace graft::core::jinja {
 namespace {
@@ -200,6 +201,7 @@ class Statements {
 
   void loop(Stmt& out, const Token& tag) {
     out.kind = StmtKind::loop;
+    const bool inside = std::exchange(in_loop_, true);
     targets(out, false);
     if (!parser_.skip_name("in")) parser_.unexpected("'in'");
     out.value = known(parser_.tuple_of_disjunctions());
@@ -218,6 +220,7 @@ class Statements {
       end();
     }
     in_branch_ = outer;
+    in_loop_ = inside;
   }
 
   void assign(Stmt& out, const Token& tag) {
@@ -244,6 +247,7 @@ class Statements {
       if (std::find(std::begin(constants), std::end(constants), name) != std::end(constants)) {
         throw SyntaxFailure(cat("'", name, "' cannot be set"), out.at);
       }
+      if (in_loop_ && name == "loop") throw SyntaxFailure("a loop has its own 'loop'", out.at);
       if (members && parser_.skip_symbol(".")) name += "." + parser_.expect_name("a name");
       out.targets.push_back(std::move(name));
       if (!parser_.skip_symbol(",")) break;
@@ -255,13 +259,16 @@ class Statements {
 
   Parser parser_;
   int loops_ = 0;
+  bool in_loop_ = false;    // anywhere in one, be it in a macro there
   bool in_branch_ = false;  // of an if, with nothing that has a scope between
 };
 
 }  // namespace
 
-Block parse(std::string_view source) {
-  return Statements(lex(source)).run();
+Template parse(std::string_view source) {
+  Template out{Statements(lex(source)).run(), {}};
+  find_unset_names(out);
+  return out;
 }
 
 }  // namespace graft::core::jinja

@@ -66,12 +66,26 @@ List split_words(std::string_view text, std::size_t most) {
       end = next;
     }
     if (out.size() == most) {
-      out.emplace_back(strip(text, false, true));
+      out.emplace_back(text);
       break;
     }
     out.emplace_back(text.substr(0, end));
     text = strip(text.substr(end), true, false);
   }
+  return out;
+}
+
+List split_words_right(std::string_view text, std::size_t most) {
+  const List words = split_words(text, std::numeric_limits<std::size_t>::max());
+  if (words.size() <= most) return words;
+  // What is left of the last words stays as it is.
+  text = strip(text, false, true);
+  for (std::size_t i = 0; i < most; ++i) {
+    text.remove_suffix(words[words.size() - 1 - i].text()->size());
+    text = strip(text, false, true);
+  }
+  List out{strip(text, false, true)};
+  out.insert(out.end(), words.end() - static_cast<std::ptrdiff_t>(most), words.end());
   return out;
 }
 
@@ -84,8 +98,7 @@ Value split_with(const std::string& text, Arguments& a, bool right) {
   const std::size_t count =
       most < 0 ? std::numeric_limits<std::size_t>::max() : static_cast<std::size_t>(most);
   if (separator.is_none()) {
-    if (right && most >= 0) throw Failure("rsplit without a separator but with a limit");
-    return Value::list(split_words(text, count));
+    return Value::list(right ? split_words_right(text, count) : split_words(text, count));
   }
   if (!separator.is_text() || separator.text()->empty()) {
     throw Failure("a separator must be a str that is not empty");
@@ -120,27 +133,6 @@ Value rstrip(const std::string& text, Arguments& a) {
   return stripped(text, a, false, true);
 }
 
-/// startswith and endswith: one string or a tuple of them.
-Value has_affix(const std::string& text, Arguments& a, bool at_end) {
-  const Value affix = a.require("prefix");
-  a.done();
-  const List all = affix.is_tuple() ? *affix.list() : List{affix};
-  for (const Value& one : all) {
-    if (!one.is_text()) throw Failure(cat("expected a str, not a ", one.type_name()));
-    const std::string& part = *one.text();
-    if (part.size() > text.size()) continue;
-    if (text.compare(at_end ? text.size() - part.size() : 0, part.size(), part) == 0) return true;
-  }
-  return false;
-}
-
-Value startswith(const std::string& text, Arguments& a) {
-  return has_affix(text, a, false);
-}
-Value endswith(const std::string& text, Arguments& a) {
-  return has_affix(text, a, true);
-}
-
 Value title(const std::string& text, Arguments& a) {
   a.done();
   a.limits.text(text.size());
@@ -163,33 +155,6 @@ Value title(const std::string& text, Arguments& a) {
     inside = letter;
   }
   return out;
-}
-
-Value find(const std::string& text, Arguments& a) {
-  const std::string part = a.text("sub");
-  a.done();
-  const std::size_t found = text.find(part);
-  if (found == text.npos) return std::int64_t{-1};
-  return Value::integer(length(Value(text.substr(0, found))));
-}
-
-Value count(const std::string& text, Arguments& a) {
-  const std::string part = a.text("sub");
-  a.done();
-  if (part.empty()) return Value::integer(length(Value(text)) + 1);
-  std::int64_t times = 0;
-  for (std::size_t at = text.find(part); at != text.npos; at = text.find(part, at + part.size())) {
-    ++times;
-  }
-  return times;
-}
-
-Value rfind(const std::string& text, Arguments& a) {
-  const std::string part = a.text("sub");
-  a.done();
-  const std::size_t found = text.rfind(part);
-  if (found == text.npos) return std::int64_t{-1};
-  return Value::integer(length(Value(text.substr(0, found))));
 }
 
 Value without_prefix(const std::string& text, Arguments& a) {
@@ -233,17 +198,7 @@ Value splitlines(const std::string& text, Arguments& a) {
   a.limits.text(text.size());
   a.limits.step(text.size());
   List out;
-  for (std::size_t at = 0, begin = 0; at < text.size();) {
-    const std::size_t end = at;
-    const char32_t c = utf8_next(text, at);
-    if (breaks_line(c)) {
-      if (c == '\r' && at < text.size() && text[at] == '\n') ++at;
-      out.emplace_back(text.substr(begin, (keep ? at : end) - begin));
-      begin = at;
-    } else if (at == text.size()) {
-      out.emplace_back(text.substr(begin));
-    }
-  }
+  for (const std::string_view line : lines_of(text, keep)) out.emplace_back(line);
   return Value::list(std::move(out));
 }
 
@@ -308,6 +263,41 @@ Value join(const std::string& text, Arguments& a) {
   return out;
 }
 
+Value isascii(const std::string& text, Arguments& a) {
+  a.done();
+  return std::none_of(text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; });
+}
+
+enum class Side { left, center, right };
+
+Value justified(const std::string& text, Arguments& a, Side side) {
+  const std::int64_t width = a.integer("width", 0);
+  const std::string fill = a.text("fillchar", " ");
+  a.done();
+  if (length(Value(fill)) != 1) throw Failure("the fill must be one character");
+  const std::int64_t room = width - static_cast<std::int64_t>(length(Value(text)));
+  if (room <= 0) return text;
+  if (width > static_cast<std::int64_t>(longest_text)) throw Failure("the width is too large");
+  a.limits.text(text.size() + static_cast<std::size_t>(room) * fill.size());
+  const std::int64_t before = side == Side::left    ? 0
+                              : side == Side::right ? room
+                                                    : room / 2 + (room & width & 1);
+  std::string out;
+  for (std::int64_t i = 0; i < before; ++i) out += fill;
+  out += text;
+  for (std::int64_t i = before; i < room; ++i) out += fill;
+  return out;
+}
+Value centered(const std::string& text, Arguments& a) {
+  return justified(text, a, Side::center);
+}
+Value to_left(const std::string& text, Arguments& a) {
+  return justified(text, a, Side::left);
+}
+Value to_right(const std::string& text, Arguments& a) {
+  return justified(text, a, Side::right);
+}
+
 struct Entry {
   std::string_view name;
   TextMethod method;
@@ -315,30 +305,37 @@ struct Entry {
 
 constexpr Entry methods[] = {
     {"capitalize", text_capitalize},
-    {"count", count},
-    {"endswith", endswith},
-    {"find", find},
+    {"center", centered},
+    {"count", text_count},
+    {"endswith", text_endswith},
+    {"find", text_find},
+    {"format", text_format},
+    {"index", text_index},
     {"isalnum", all_are<is_letter_or_number>},
     {"isalpha", all_are<is_letter>},
+    {"isascii", isascii},
     {"isdecimal", all_are<is_digit>},
     {"isdigit", all_are<is_digit>},
     {"islower", islower},
     {"isspace", isspace},
     {"isupper", isupper},
     {"join", join},
+    {"ljust", to_left},
     {"lower", text_lower},
     {"lstrip", lstrip},
     {"replace", text_replace},
     {"partition", partition},
     {"removeprefix", without_prefix},
     {"removesuffix", without_suffix},
-    {"rfind", rfind},
+    {"rfind", text_rfind},
+    {"rindex", text_rindex},
+    {"rjust", to_right},
     {"rpartition", rpartition},
     {"rsplit", rsplit},
     {"rstrip", rstrip},
     {"split", split},
     {"splitlines", splitlines},
-    {"startswith", startswith},
+    {"startswith", text_startswith},
     {"strip", strip_both},
     {"title", title},
     {"upper", text_upper},
@@ -346,11 +343,26 @@ constexpr Entry methods[] = {
 };
 
 constexpr std::string_view other_methods[] = {
-    "casefold", "center",    "encode",    "expandtabs",  "format",   "format_map",
-    "index",    "isascii",   "isnumeric", "isprintable", "istitle",  "isidentifier",
-    "ljust",    "maketrans", "rindex",    "rjust",       "swapcase", "translate"};
+    "casefold", "encode",      "expandtabs", "format_map", "isidentifier", "isnumeric",
+    "istitle",  "isprintable", "maketrans",  "swapcase",   "translate"};
 
 }  // namespace
+
+std::vector<std::string_view> lines_of(std::string_view text, bool keep_ends) {
+  std::vector<std::string_view> out;
+  for (std::size_t at = 0, begin = 0; at < text.size();) {
+    const std::size_t end = at;
+    const char32_t c = utf8_next(text, at);
+    if (breaks_line(c)) {
+      if (c == '\r' && at < text.size() && text[at] == '\n') ++at;
+      out.push_back(text.substr(begin, (keep_ends ? at : end) - begin));
+      begin = at;
+    } else if (at == text.size()) {
+      out.push_back(text.substr(begin));
+    }
+  }
+  return out;
+}
 
 std::string upper(std::string_view text) {
   std::string out;

@@ -2,6 +2,7 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/text/template/builtins.hpp"
 
@@ -18,5 +19,16 @@ Value text_upper(const std::string& text, Arguments& arguments);
 Value text_lower(const std::string& text, Arguments& arguments);
 Value text_capitalize(const std::string& text, Arguments& arguments);
 Value text_replace(const std::string& text, Arguments& arguments);
+Value text_format(const std::string& text, Arguments& arguments);
+Value text_find(const std::string& text, Arguments& arguments);
+Value text_rfind(const std::string& text, Arguments& arguments);
+Value text_index(const std::string& text, Arguments& arguments);
+Value text_rindex(const std::string& text, Arguments& arguments);
+Value text_count(const std::string& text, Arguments& arguments);
+Value text_startswith(const std::string& text, Arguments& arguments);
+Value text_endswith(const std::string& text, Arguments& arguments);
+
+/// Lines, at all of Python's line breaks.
+std::vector<std::string_view> lines_of(std::string_view text, bool keep_ends);
 
 }  // namespace graft::core::jinja

@@ -93,7 +93,8 @@ Value Value::row(List items, RowKind kind) {
   int most = 0;
   for (const Value& item : items) most = std::max(most, item.nesting());
   Value out;
-  out.data_ = Row{std::make_shared<const List>(std::move(items)), kind, limited(most + 1)};
+  out.data_ = Row{std::make_shared<const List>(std::move(items)), kind, limited(most + 1),
+                  kind == RowKind::generator ? std::make_shared<Progress>() : nullptr};
   return out;
 }
 
@@ -119,8 +120,8 @@ std::string Value::type_name() const {
   if (is_real()) return "float";
   if (is_text()) return "str";
   if (const auto* row = std::get_if<Row>(&data_)) {
-    constexpr const char* names[] = {"list",        "tuple",      "generator", "dict_keys",
-                                     "dict_values", "dict_items", "range"};
+    constexpr const char* names[] = {"list",      "tuple",       "tuple",      "generator",
+                                     "dict_keys", "dict_values", "dict_items", "range"};
     return names[static_cast<int>(row->kind)];
   }
   if (dict() != nullptr) return "dict";

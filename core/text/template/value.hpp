@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/base/json.hpp"
+#include "core/text/template/limits.hpp"
 
 namespace graft::core::jinja {
 
@@ -54,12 +55,19 @@ struct Undefined {
 };
 struct None {};
 /// What holds values in a row. Python tells the kinds apart: only lists and tuples are written as
-/// JSON, a generator has no length, and most are not indexed.
-enum class RowKind { list, tuple, generator, dict_keys, dict_values, dict_items, range };
+/// JSON, a generator has no length, and most are not indexed. A group is a tuple whose parts have
+/// names: what groupby makes.
+enum class RowKind { list, tuple, group, generator, dict_keys, dict_values, dict_items, range };
+/// How far a generator has been used, and what it fails with where it ends.
+struct Progress {
+  std::size_t used = 0;
+  std::string failure;
+};
 struct Row {
   std::shared_ptr<const List> items;
   RowKind kind = RowKind::list;
   int nesting = 1;
+  std::shared_ptr<Progress> progress = {};  // of a generator
 };
 /// namespace(): the one thing that a template can change. It may hold itself, so the run owns it.
 struct Space {
@@ -85,6 +93,20 @@ class Value {
   static Value list(List items) { return row(std::move(items), RowKind::list); }
   static Value tuple(List items) { return row(std::move(items), RowKind::tuple); }
   static Value row(List items, RowKind kind);
+  /// What make(List&) puts into the list. Where it fails, so does who comes to the end of the items.
+  template <class Make>
+  static Value generator(const Make& make) {
+    List items;
+    std::string failure;
+    try {
+      make(items);
+    } catch (const Failure& caught) {
+      failure = caught.what();
+    }
+    Value out = row(std::move(items), RowKind::generator);
+    std::get<Row>(out.data_).progress->failure = std::move(failure);
+    return out;
+  }
   static Value integer(std::size_t v) { return static_cast<std::int64_t>(v); }
   /// JSON's objects and arrays become dicts and lists.
   static Value from(const Json& json);
@@ -108,11 +130,16 @@ class Value {
     const auto* r = std::get_if<Row>(&data_);
     return r != nullptr && r->kind == kind;
   }
-  bool is_tuple() const { return is_row(RowKind::tuple); }
+  bool is_tuple() const { return is_row(RowKind::tuple) || is_row(RowKind::group); }
   /// A list or a tuple.
   bool is_plain_row() const { return is_row(RowKind::list) || is_tuple(); }
   bool is_indexed_row() const { return is_plain_row() || is_row(RowKind::range); }
   RowKind row_kind() const { return std::get<Row>(data_).kind; }
+  /// Null where the value is no generator.
+  Progress* progress() const {
+    const auto* r = std::get_if<Row>(&data_);
+    return r != nullptr ? r->progress.get() : nullptr;
+  }
   const Dict* dict() const { return at<Dict>(); }
   const Loop* loop() const { return at<Loop>(); }
   const Function* function() const { return at<Function>(); }

@@ -69,6 +69,9 @@ TEST(ChatTemplate, RefusesWithLineAndColumn) {
       {"{% if 1 %}{% for x in y %}{{ x|nope }}{% endfor %}{% endif %}",
        "the filter 'nope' is not supported"},
       {"{{ x is defined is defined }}", "no second 'is'"},
+      {"{{ x is number if y else 1 }}", "expected '}}', but there is 'y'"},
+      {"{% for loop in x %}{% endfor %}", "column 4: a loop has its own 'loop'"},
+      {"{% for x in y %}{% set loop = 1 %}{% endfor %}", "a loop has its own 'loop'"},
       {"a\xFF", "line 1, column 2: the template is not UTF-8"},
   };
   for (const Refused& c : cases) {
@@ -83,8 +86,8 @@ TEST(ChatTemplate, ErrorsOfARunTellTheirPlace) {
             }),
             "chat template, line 2, column 7: 'y' is undefined, so it has no member 'z'.");
   EXPECT_NE(error_of([] {
-              render("{{ 'x'.format(1) }}");
-            }).find("the method 'format' of a str is not supported"),
+              render("{{ 'x'.encode() }}");
+            }).find("the method 'encode' of a str is not supported"),
             std::string::npos);
   EXPECT_NE(error_of([] {
               render("{{ 'x'|tojson(nothing=1) }}");
@@ -111,12 +114,15 @@ TEST(ChatTemplate, HostileTemplatesAreStopped) {
   stopped(start + loop + "{% set ns.x = [ns.x].append %}" + end, "nested deeper than 200");
   stopped(start + loop + "{% for b in [ns.x] %}{% set ns.x = loop %}{% endfor %}" + end,
           "nested deeper than 200");
-  stopped("{{ 'a'|indent(1000000000) }}", "width");
+  stopped("{{ 'a'|indent(1000000000) }}", "too long");
+  stopped("{{ ('a\n' * 60000)|indent(60000) }}", "a text longer than");
+  stopped("{{ '{:1000000000}'.format('a') }}", "a number above 100000");
+  stopped("{{ 'a'.ljust(9223372036854775807) }}", "the width is too large");
   stopped("{{ strftime_now('%1000000000d') }}", "writes too much");
   stopped("{{ 9223372036854775807 + 1 }}", "too large");
   stopped("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "a recursion deeper than 800");
   stopped("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "a recursion deeper than 800");
-  stopped("{{ '%1000000000s' % 'a' * 100000 }}", "too long");
+  stopped("{{ '%1000000000s' % 'a' }}", "a number above 100000");
   stopped("{{ 'a'|center(10000000000) }}", "a text longer than");
   stopped("{{ 2 ** 64 }}", "too large");
   stopped("{{ -9223372036854775807 * 2 }}", "too large");
@@ -126,6 +132,18 @@ TEST(ChatTemplate, NamespacesMayHoldEachOther) {
   EXPECT_EQ(render("{% set a = namespace() %}{% set b = namespace(a=a) %}{% set a.b = [b, a] %}"
                    "{% set a.x = 7 %}{{ a.b[0].a.x }}"),
             "7");
+}
+
+TEST(ChatTemplate, NamesInNamespacesDoNotBeginWithUnderscores) {
+  for (const char* source : {"{{ namespace(_x=1).a }}", "{% set ns = namespace({'_x': 1}) %}",
+                             "{% set ns = namespace() %}{% set ns._x = 1 %}"}) {
+    EXPECT_NE(error_of([&] { render(source); }).find("must not begin with '_'"), std::string::npos)
+        << source;
+  }
+}
+
+TEST(ChatTemplate, GenerationBlocksHaveAScope) {
+  EXPECT_EQ(render("{% generation %}{% set q = 1 %}{{ q }}{% endgeneration %}[{{ q }}]"), "1[]");
 }
 
 TEST(ChatTemplate, DeepTemplatesAreRefused) {
