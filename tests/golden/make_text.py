@@ -268,6 +268,8 @@ TEMPLATES = [
     ("{{ [1,2,3,4,5,6,7]|slice(3)|list }}{{ [1,2,3,4,5]|slice(3, 'x')|list }}", {}),
     ("{{ o|sort(attribute='z') }}{{ [none, none]|sort }}{{ o|sort(attribute='k,n') }}",
      {"o": [{"k": 2, "n": 1}, {"k": 1, "n": 3}, {"k": 1, "n": 2}]}),
+    ("{{ 4.0 is even }}{{ 3.0 is odd }}{{ 4.5 is even }}{{ 4.5 is divisibleby(1.5) }}{{ -3 is odd }}{{ u is callable }}", {}),
+    ("{{ u|int }}", {}), ("{{ u|float }}", {}), ("{{ 'a' is odd }}", {}), ("{{ 3 is divisibleby 0 }}", {}),
     ("{{ [1] in {} }}", {}), ("{{ {}.get([1]) }}", {}), ("{{ {}[[1]] }}", {}), ("{{ [[1]]|unique|list }}", {}),
     ("{% for g in o|groupby('k') %}{{ g }}{{ g.grouper }}{{ g.list|length }}{{ g == (g[0], g[1]) }}{% endfor %}",
      {"o": [{"k": 2}, {"k": 1}, {"k": 2}]}),

@@ -203,6 +203,7 @@ Value integer(const Value& in, Arguments& a) {
   const Value other = a.take("default", std::int64_t{0});
   const std::int64_t base = a.integer("base", 10);
   a.done();
+  if (const Undefined* u = in.undefined()) throw Failure(cat("'", u->name, "' is undefined"));
   if (base < 0 || base == 1 || base > 36) return other;
   if (in.is_integer()) return in.as_integer();
   Value number = in;

@@ -165,6 +165,7 @@ Value absolute(const Value& in, Arguments& a) {
 Value real(const Value& in, Arguments& a) {
   const Value otherwise = a.take("default", 0.0);
   a.done();
+  if (const Undefined* u = in.undefined()) throw Failure(cat("'", u->name, "' is undefined"));
   if (in.is_number()) return in.as_real();
   if (!in.is_text()) return otherwise;
   std::string text(strip(*in.text(), true, true));

@@ -16,15 +16,9 @@ bool sequence(const Value& v) {
   return iterable(v) && (v.list() == nullptr || v.is_indexed_row());
 }
 
-std::int64_t whole(const Value& v) {
-  if (!v.is_integer()) throw Failure(cat("expected an int, not a ", v.type_name()));
-  return v.as_integer();
-}
-
-bool divides(const Value& v, A& a) {
-  const std::int64_t by = whole(a.require("num"));
-  if (by == 0) throw Failure("division by zero");
-  return by == -1 || whole(v) % by == 0;
+/// `v` % `by` == `rest`
+bool leaves(const Value& v, const Value& by, std::int64_t rest, A& a) {
+  return equal(arithmetic("%", v, by, a.limits), rest, a.limits);
 }
 
 bool smaller(const Value& v, A& a) {
@@ -61,12 +55,14 @@ constexpr Entry tests[] = {
     {">=", [](const Value& v, A& a) { return !less(v, a.require("other"), a.limits); }},
     {"boolean", [](const Value& v, A&) { return v.is_boolean(); }},
     {"callable",
-     [](const Value& v, A&) { return v.function() != nullptr || v.counter() != nullptr; }},
+     [](const Value& v, A&) {
+       return v.function() != nullptr || v.counter() != nullptr || v.is_undefined();
+     }},
     {"defined", [](const Value& v, A&) { return !v.is_undefined(); }},
-    {"divisibleby", divides},
+    {"divisibleby", [](const Value& v, A& a) { return leaves(v, a.require("num"), 0, a); }},
     {"eq", [](const Value& v, A& a) { return equal(v, a.take("other", {}), a.limits); }},
     {"equalto", [](const Value& v, A& a) { return equal(v, a.take("other", {}), a.limits); }},
-    {"even", [](const Value& v, A&) { return whole(v) % 2 == 0; }},
+    {"even", [](const Value& v, A& a) { return leaves(v, std::int64_t{2}, 0, a); }},
     {"false", [](const Value& v, A&) { return v.is_boolean() && !truth(v); }},
     {"float", [](const Value& v, A&) { return v.is_real(); }},
     {"filter", [](const Value& v, A&) { return v.is_text() && find_filter(*v.text()) != nullptr; }},
@@ -84,7 +80,7 @@ constexpr Entry tests[] = {
     {"ne", [](const Value& v, A& a) { return !equal(v, a.take("other", {}), a.limits); }},
     {"none", [](const Value& v, A&) { return v.is_none(); }},
     {"number", [](const Value& v, A&) { return v.is_number(); }},
-    {"odd", [](const Value& v, A&) { return whole(v) % 2 != 0; }},
+    {"odd", [](const Value& v, A& a) { return leaves(v, std::int64_t{2}, 1, a); }},
     {"sameas", [](const Value& v, A& a) { return same(v, a.take("other", {}), a.limits); }},
     {"sequence", [](const Value& v, A&) { return sequence(v); }},
     {"string", [](const Value& v, A&) { return v.is_text(); }},

@@ -54,7 +54,7 @@ Value required(std::int64_t place) {
 
 /// One text or a tuple of them.
 Value has_affix(const std::string& text, Arguments& a, bool at_end) {
-  const Value affix = a.require("prefix");
+  const Value affix = a.require("affix");
   const Window window = window_of(text, a);
   const List all = affix.is_tuple() ? *affix.list() : List{affix};
   for (const Value& one : all) {
