@@ -135,7 +135,7 @@ void Bpe::add_bytes(std::string_view piece, std::vector<Workspace::Symbol>& out)
   }
 }
 
-void Bpe::add_characters(const Vocabulary& vocabulary, std::string_view piece,
+void Bpe::add_characters(const Vocabulary& vocabulary, std::string_view piece, bool byte_level,
                          Workspace& workspace) const {
   std::vector<Workspace::Symbol>& out = workspace.symbols;
   // Unknown characters wait for the next known one: those in a row may become one token.
@@ -147,14 +147,15 @@ void Bpe::add_characters(const Vocabulary& vocabulary, std::string_view piece,
   const bool plain = options_.prefix.empty() && options_.suffix.empty();
   for (std::size_t at = 0; at < piece.size();) {
     const auto first = static_cast<unsigned char>(piece[at]);
-    const std::size_t length = first < 0x80 ? 1 : utf8_length_at(piece, at);
-    std::string_view character = piece.substr(at, length);
+    const std::size_t length = byte_level || first < 0x80 ? 1 : utf8_length_at(piece, at);
+    std::string_view character = byte_level ? text_of_byte(first) : piece.substr(at, length);
     if (!plain) {
       workspace.text.assign(at > 0 ? options_.prefix : "").append(character);
       if (at + length == piece.size()) workspace.text.append(options_.suffix);
       character = workspace.text;
     }
-    const std::int32_t id = plain && first < 0x80 ? ascii_ids_[first] : vocabulary.find(character);
+    const std::int32_t id =
+        plain && !byte_level && first < 0x80 ? ascii_ids_[first] : vocabulary.find(character);
     at += length;
     const auto bytes = static_cast<std::uint32_t>(length);
     if (id >= 0) {
@@ -265,7 +266,7 @@ void Bpe::encode(const Vocabulary& vocabulary, std::string_view piece, bool byte
   if (byte_level && options_.prefix.empty() && options_.suffix.empty()) {
     add_bytes(piece, workspace.symbols);
   } else {
-    add_characters(vocabulary, piece, workspace);
+    add_characters(vocabulary, piece, byte_level, workspace);
   }
   if (workspace.symbols.size() <= few) {
     merge_few(workspace.symbols);

@@ -70,7 +70,7 @@ class Bpe {
   void rate(Workspace::Symbol& left, const Workspace::Symbol& right) const;
 
   void add_bytes(std::string_view piece, std::vector<Workspace::Symbol>& out) const;
-  void add_characters(const Vocabulary& vocabulary, std::string_view piece,
+  void add_characters(const Vocabulary& vocabulary, std::string_view piece, bool byte_level,
                       Workspace& workspace) const;
   void merge_few(std::vector<Workspace::Symbol>& symbols) const;
   void merge_many(Workspace& workspace) const;

@@ -33,6 +33,8 @@ bool joins_backwards(char32_t c) {
 
 /// The one character that `a` and `b` compose to, or 0.
 char32_t compose_pair(char32_t a, char32_t b) {
+  // One before the first of Hangul's finals; utf8proc takes it for one, and loses it.
+  if (b == 0x11A7) return 0;
   std::array<utf8proc_int32_t, 4> pair{static_cast<utf8proc_int32_t>(a),
                                        static_cast<utf8proc_int32_t>(b), 0, 0};
   const auto options = static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE);

@@ -1,6 +1,7 @@
 #include "core/text/regex.hpp"
 
 #include "core/base/error.hpp"
+#include "core/text/regex_syntax.hpp"
 #include "core/text/unicode.hpp"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -43,13 +44,14 @@ std::string message_of(int code) {
 Regex::Regex(std::string_view pattern, std::string_view who) : pattern_(pattern) {
   int error = 0;
   PCRE2_SIZE where = 0;
+  const std::string perl = perl_syntax(pattern, who);
   pcre2_code* code =
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(perl.data()), perl.size(),
                     PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &where, nullptr);
   if (code == nullptr) {
     throw Error(GRAFT_E_INVALID,
                 cat(who, ": the regular expression '", pattern, "' is wrong at character ", where,
-                    ": ", message_of(error), "."));
+                    perl == pattern ? "" : cat(" of '", perl, "'"), ": ", message_of(error), "."));
   }
   code_ = std::shared_ptr<const void>(
       code, [](const void* p) { pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(p))); });

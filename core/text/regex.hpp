@@ -1,4 +1,4 @@
-// Regular expressions of tokenizers: Perl syntax with Unicode classes and look-ahead, by PCRE2.
+// Regular expressions of tokenizers: Ruby's syntax (regex_syntax.hpp) with Unicode classes and look-ahead, matched by PCRE2.
 #pragma once
 #include <cstddef>
 #include <memory>

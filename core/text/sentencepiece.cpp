@@ -23,14 +23,14 @@ Normalizer normalizer_of(const SentencePieceParts& parts, std::string_view who) 
 
 TextModel model_of(const SentencePieceParts& parts, const Vocabulary& vocabulary,
                    std::string_view who) {
-  if (parts.unigram) {
-    std::vector<double> scores(parts.scores.begin(), parts.scores.end());
-    return Unigram(vocabulary, scores, parts.unk, true, who);
-  }
+  // Text is made of normal pieces: "<0x0A>" written out is no byte.
   std::vector<float> scores = parts.scores;
   for (std::size_t i = 0; i < scores.size(); ++i) {
-    const bool merges = parts.types[i] == Type::normal || parts.types[i] == Type::user_defined;
-    if (!merges) scores[i] = std::numeric_limits<float>::quiet_NaN();
+    const bool normal = parts.types[i] == Type::normal || parts.types[i] == Type::user_defined;
+    if (!normal) scores[i] = std::numeric_limits<float>::quiet_NaN();
+  }
+  if (parts.unigram) {
+    return Unigram(vocabulary, {scores.begin(), scores.end()}, parts.unk, true, who);
   }
   BpeOptions options;
   options.byte_fallback = true;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/base/error.hpp"
 #include "core/text/utf8.hpp"
@@ -25,20 +26,22 @@ Unigram::Unigram(const Vocabulary& vocabulary, const std::vector<double>& scores
     }
     unk_ = static_cast<std::int32_t>(*unk);
   }
-  double least = 0;
+  double least = std::numeric_limits<double>::max();
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < scores.size(); ++i) {
-    if (!std::isfinite(scores[i])) {
+    if (std::isnan(scores[i])) continue;
+    if (std::isinf(scores[i])) {
       throw Error(GRAFT_E_INVALID, cat(who, ": the score of token ", i, " is not finite."));
     }
-    least = i == 0 ? scores[i] : std::min(least, scores[i]);
+    least = std::min(least, scores[i]);
     bytes += vocabulary.piece(static_cast<std::int64_t>(i)).size();
   }
-  unk_score_ = least - unk_penalty;
+  unk_score_ = (least == std::numeric_limits<double>::max() ? 0 : least) - unk_penalty;
   trie_.reserve(bytes / 2);
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const auto id = static_cast<std::int32_t>(i);
-    if (!vocabulary.piece(id).empty()) trie_.add(vocabulary.piece(id), id);
+    if (!std::isnan(scores[i]) && !vocabulary.piece(id).empty())
+      trie_.add(vocabulary.piece(id), id);
   }
   for (std::size_t byte = 0; byte < 256; ++byte) {
     constexpr char digits[] = "0123456789ABCDEF";
@@ -104,7 +107,7 @@ void Unigram::add_unknown(const Vocabulary& vocabulary, std::string_view piece, 
   const std::string_view text = piece.substr(unknown.begin, unknown.end - unknown.begin);
   const auto id_of_byte = [&](char byte) { return byte_ids_[static_cast<unsigned char>(byte)]; };
   const std::int32_t whole = vocabulary.find(text);
-  if (whole >= 0) {
+  if (whole >= 0 && !std::isnan(scores_[static_cast<std::size_t>(whole)])) {
     out.push_back({whole, unknown.begin, unknown.end});
   } else if (byte_fallback_ && std::all_of(text.begin(), text.end(),
                                            [&](char byte) { return id_of_byte(byte) >= 0; })) {

@@ -14,7 +14,8 @@ namespace graft::core {
 
 class Unigram {
  public:
-  /// `scores` by id. Throws GRAFT_E_INVALID where a score is not finite or `unk` is no id.
+  /// `scores` by id; a piece whose score is NaN is never found in a text. Throws GRAFT_E_INVALID where a score is
+  /// infinite or `unk` is no id.
   Unigram(const Vocabulary& vocabulary, const std::vector<double>& scores,
           std::optional<std::int64_t> unk, bool byte_fallback, std::string_view who);
 

@@ -2,6 +2,8 @@
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers import processors, trainers
 
+from families import FAMILIES
+
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 LINE = "\u2581"
 
@@ -170,6 +172,7 @@ KINDS = {
     "prefixed": prefixed,
     "byte-normalized": byte_normalized,
     "ctc": ctc,
+    **FAMILIES,
 }
 
 

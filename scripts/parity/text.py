@@ -105,6 +105,7 @@ def main():
                 "cafe\u0301", "e\u0301t", "\u00e9t", "<a>", "<a>b", "  x ", "[CLS]", "[UNK]"])
             oracle = kinds.train(kind, strings)
             oracle.save(str(folder / "tokenizer.json"))
+            oracle = Tokenizer.from_file(str(folder / "tokenizer.json"))
             wrong += compare(graft, folder, oracle,
                              [strings.next() for _ in range(options.strings)])
     sys.exit(1 if wrong else 0)

@@ -27,6 +27,7 @@ STRINGS = [
     "don't stop-it!", "\ue000a\u00ad", "a" * 101, "q\u0307\u0323 \u1e0b\u0323 e\u0302\u0323",
     "\u0344\u0345\u0301", "\u08cd\u08d2a", "The baker bakes bread in 123 days, doesn't he?",
     "    return sum(values) / len(values)\n", "\u2001\u2126 e\u0301t",
+    "\uac00\u11a7x \uac00\u11a8 \uac01\u11a8 \u1100\u1161\u11a7",
 ]
 
 
@@ -40,6 +41,17 @@ def without(*pieces):
 # Changes to tiny-tokenizer/tokenizer.json (as in RFC 7396), and whether special tokens are added.
 VARIANTS = {
     "as_it_is": ({}, False),
+    "ruby": ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False} for pattern in (
+            "[^(\\s|[.,!?\\u2026\\u3002])]{,4}", "[\\p{L}&&[^aeiou]]+|[\\W\\d]", "(?m:.\\n)|^\\s|\\w$|\\h+|(?i:[a-c]x)",
+            "[^a-c&&\\w]+|[^[b]x]")] + [
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}]}}, False),
+    "clip": ({"model": {"end_of_word_suffix": "</w>", "unk_token": "a", "merges": [["t", "h"], ["th", "e</w>"]],
+                        "vocab": {"e</w>": 512, "\u00bd</w>": 513, "the</w>": 514, "th": 515, "<note>": 511}},
+              "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                  {"type": "Split", "pattern": {"Regex": "'s|'t|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+"},
+                   "behavior": "Removed", "invert": True},
+                  {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}]}}, False),
     "qwen2": ({
         "normalizer": {"type": "NFC"},
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [

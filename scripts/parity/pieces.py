@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Compares ids and text of `graft tokenize` with SentencePiece itself, on models trained on the spot.
+
+    scripts/parity/pieces.py --graft build/bin/graft [--strings 2000] [--seed 1]
+
+Each model is read as tokenizer.model and, written by PyPI's `gguf`, as the kinds llama and t5 of a .gguf file.
+Needs PyPI's `sentencepiece`, `gguf` and `protobuf`.
+"""
+import argparse
+import io
+import pathlib
+import sys
+import tempfile
+
+import gguf
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2 as proto
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from strings import Strings  # noqa: E402
+from text import run  # noqa: E402
+
+# What differs from SentencePiece's own defaults.
+MODELS = {
+    "bpe": dict(model_type="bpe", byte_fallback=True, normalization_rule_name="identity",
+                remove_extra_whitespaces=False),
+    "bpe-digits": dict(model_type="bpe", byte_fallback=True, normalization_rule_name="identity", split_digits=True,
+                       remove_extra_whitespaces=False, allow_whitespace_only_pieces=True),
+    "bpe-no-prefix": dict(model_type="bpe", byte_fallback=True, normalization_rule_name="identity",
+                          add_dummy_prefix=False, remove_extra_whitespaces=False),
+    "bpe-nmt": dict(model_type="bpe", byte_fallback=True),
+    "bpe-unknown": dict(model_type="bpe", byte_fallback=False),
+    "unigram": dict(model_type="unigram"),
+    "unigram-bytes": dict(model_type="unigram", byte_fallback=True),
+    "unigram-plain": dict(model_type="unigram", byte_fallback=True, normalization_rule_name="identity",
+                          remove_extra_whitespaces=False),
+    "unigram-folded": dict(model_type="unigram", normalization_rule_name="nfkc_cf"),
+}
+
+
+def trained(strings, options):
+    # Characters of a few scripts: SentencePiece wants room for most that it sees.
+    some = ["".join(c for c in s if c and (0 < ord(c) < 0x180 or 0x400 < ord(c) < 0x450 or ord(c) in range(0x3040, 0x3060)))
+            for s in strings]
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(some), model_writer=out, vocab_size=1500,
+        hard_vocab_limit=False, character_coverage=0.99, num_threads=1, minloglevel=2, **options)
+    return out.getvalue()
+
+
+def write_gguf(path, model, t5):
+    """As converters do."""
+    pieces, normalizer = model.pieces, model.normalizer_spec
+    writer = gguf.GGUFWriter(str(path), "t5" if t5 else "llama")
+    writer.add_tokenizer_model("t5" if t5 else "llama")
+    writer.add_token_list([p.piece.encode() for p in pieces])
+    writer.add_token_scores([p.score for p in pieces])
+    writer.add_token_types([p.type for p in pieces])
+    writer.add_add_space_prefix(normalizer.add_dummy_prefix)
+    writer.add_unk_token_id(model.trainer_spec.unk_id)
+    writer.add_bos_token_id(model.trainer_spec.bos_id)
+    writer.add_eos_token_id(model.trainer_spec.eos_id)
+    if t5:
+        writer.add_remove_extra_whitespaces(normalizer.remove_extra_whitespaces)
+        if normalizer.precompiled_charsmap:
+            writer.add_precompiled_charsmap(normalizer.precompiled_charsmap)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def compare(graft, path, name, oracle, texts):
+    lines = run(graft, path, [], [{"text": t} for t in texts])
+    wrong = 0
+    for text, line in zip(texts, lines):
+        expected = oracle.encode(text)
+        if line["input_ids"] != expected:
+            wrong += 1
+            if wrong <= 3:
+                print(f"  {text!r}\n    graft         {line['input_ids']}\n    sentencepiece {expected}")
+    decoded = run(graft, path, ["--decode"], [{"input_ids": line["input_ids"]} for line in lines])
+    for line, out in zip(lines, decoded):
+        expected = oracle.decode(line["input_ids"])
+        # SentencePiece writes its own sign for what is unknown, and one U+FFFD for a run of bad bytes as we do.
+        if oracle.unk_id() not in line["input_ids"] and out["text"] != expected:
+            wrong += 1
+            if wrong <= 3:
+                print(f"  text of {line['input_ids']}\n    graft         {out['text']!r}\n"
+                      f"    sentencepiece {expected!r}")
+    print(f"{name}: {len(texts)} strings, {wrong} differences", flush=True)
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--graft", required=True, help="the command, with arguments if it needs any")
+    parser.add_argument("--strings", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS))
+    options = parser.parse_args()
+    graft, wrong = options.graft.split(), 0
+    for number, name in enumerate(options.models):
+        strings = Strings(options.seed + number, ["<u>"])
+        bytes_ = trained([strings.next()[:1000] for _ in range(3000)], MODELS[name])
+        oracle, model = sentencepiece.SentencePieceProcessor(model_proto=bytes_), proto.ModelProto()
+        model.ParseFromString(bytes_)
+        # What stands for a special token is text to SentencePiece and the token to all that read its models.
+        texts = [t for t in (strings.next() for _ in range(options.strings))
+                 if not any(s in t for s in ("<unk>", "<s>", "</s>", "\0"))]
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "tokenizer.model").write_bytes(bytes_)
+            wrong += compare(graft, folder, name, oracle, texts)
+            t5 = name.startswith("unigram")
+            path = pathlib.Path(folder) / "model.gguf"
+            if not t5 and (model.normalizer_spec.precompiled_charsmap or model.normalizer_spec.remove_extra_whitespaces):
+                continue  # the kind llama keeps neither
+            write_gguf(path, model, t5)
+            wrong += compare(graft, path, name + ".gguf", oracle, texts)
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+#include "core/text/regex.hpp"
+
+#include "core/text/regex_syntax.hpp"
+#include "tests/unit/text/support.hpp"
+
+namespace graft::core {
+namespace {
+
+using namespace testing_text;
+
+std::vector<std::string> matches(std::string_view pattern, std::string_view text) {
+  std::vector<TextRange> found;
+  Regex(pattern, "test").matches(text, found);
+  std::vector<std::string> out;
+  for (const TextRange& range : found)
+    out.emplace_back(text.substr(range.begin, range.end - range.begin));
+  return out;
+}
+
+using Texts = std::vector<std::string>;
+
+TEST(Regex, IsWrittenAsInRuby) {
+  EXPECT_EQ(matches("^a|b$", "a\na b\nb"), (Texts{"a", "a", "b", "b"})) << "of lines";
+  EXPECT_EQ(matches("(?m:a.)", "a\nab"), (Texts{"a\n", "ab"}));
+  EXPECT_EQ(matches("a.", "a\nab"), (Texts{"ab"}));
+  EXPECT_EQ(matches("\\w+", "e\u0301_1 \u203f!"), (Texts{"e\u0301_1", "\u203f"})) << "with marks";
+  EXPECT_EQ(matches("[\\w!]+|\\W", "e\u0301! x"), (Texts{"e\u0301!", " ", "x"}));
+  EXPECT_EQ(matches("\\h+", "xfa0G"), (Texts{"fa0"}));
+  EXPECT_EQ(matches("[\\u00b5\\u00c0-\\u00d6]+", "a\u00b5\u00c1b"), (Texts{"\u00b5\u00c1"}));
+  EXPECT_EQ(matches("xa{,2}", "xaaa"), (Texts{"xaa"}));
+  EXPECT_EQ(matches(" ?[^(\\s|[.,!?\u2026])]+", "a, b. (c)"), (Texts{"a", " b", "c"}))
+      << "a class in a class";
+  EXPECT_EQ(matches("[a-z&&[^aeiou]]+", "hello"), (Texts{"h", "ll"}));
+  EXPECT_EQ(matches("[^a-c&&\\w]+", "abcd1-"), (Texts{"d1-"}));
+  EXPECT_EQ(matches("[x[^a-y]]+", "axyz"), (Texts{"x", "z"}));
+  EXPECT_EQ(matches("[]a]+|[\\]b]+", "]a]b"), (Texts{"]a]", "b"}));
+  EXPECT_EQ(matches("[[:digit:]]+(?#digits)", "a12"), (Texts{"12"}));
+}
+
+TEST(Regex, LeavesWhatIsTheSame) {
+  for (const std::string_view pattern :
+       {"(?i:'s|'t)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}]+[\\r\\n]*|\\s+(?!\\S)",
+        "[!-/:-~\\-\\]]+", "\\x{4e00}(?<!a)(?=b)", "a\\"}) {
+    EXPECT_EQ(perl_syntax(pattern, "test"), pattern);
+  }
+}
+
+TEST(Regex, RefusesWhatIsWrong) {
+  const auto refused = [](const std::string& pattern) {
+    return error_of([&] { Regex(pattern, "file"); });
+  };
+  EXPECT_EQ(refused("[a"), "file: the regular expression '[a' is wrong: a class has no end.");
+  EXPECT_NE(refused("a(").find("is wrong at character 2: "), std::string::npos);
+  EXPECT_NE(refused("^(").find("of '(?m:^)('"), std::string::npos);
+  EXPECT_NE(refused(std::string(1000, '[')).find("nested too deep"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace graft::core
