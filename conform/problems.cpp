@@ -32,6 +32,7 @@ const std::vector<KernelProblems>& all_kernels() {
       {"skew/1", Types::kFloat, skew_problems},
       {"unskew/1", Types::kFloat, unskew_problems},
       {"inverse/1", Types::kFloat, inverse_problems},
+      {"orthonormal/1", Types::kFloat, orthonormal_problems},
       {"swiglu/1", Types::kFloat, swiglu_problems},
       {"swiglu_bwd/1", Types::kFloat, swiglu_bwd_problems},
       {"add_norm/1", Types::kFloat, add_norm_problems},

@@ -34,6 +34,7 @@ void attention_bwd_problems(Maker&);
 void skew_problems(Maker&);
 void unskew_problems(Maker&);
 void inverse_problems(Maker&);
+void orthonormal_problems(Maker&);
 void swiglu_problems(Maker&);
 void swiglu_bwd_problems(Maker&);
 void add_norm_problems(Maker&);

@@ -69,4 +69,16 @@ void inverse_problems(Maker& make) {
   }
 }
 
+// At most half as many columns as rows: well conditioned.
+void orthonormal_problems(Maker& make) {
+  const auto scale = [](const Problem&, const std::vector<Values>& right) {
+    return std::vector<Values>{Values(right[0].size(), 8.0)};
+  };
+  for (const Small& c : cases()) {
+    const std::int64_t columns = (c.b + 1) / 2;
+    make.add(c.what, {make.real({c.n, c.b, columns}, c.layout)},
+             {make.result({c.n, c.b, columns}, c.result_layout)}, {}, scale);
+  }
+}
+
 }  // namespace graft::conform

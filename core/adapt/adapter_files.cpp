@@ -72,6 +72,25 @@ void save_adapter(const fs::path& folder, const MethodEntry& entry,
 
 namespace {
 
+std::vector<float> read_tensor(const Safetensors& file, const fs::path& path,
+                               const std::string& key, const std::vector<std::int64_t>& dims) {
+  if (!file.has(key)) {
+    throw Error(GRAFT_E_INVALID,
+                cat("'", path.string(), "' has no tensor '", key, "', which adapter_config.json ",
+                    "and the base model ask for. Is it an adapter for another base?"));
+  }
+  const HostTensor tensor = file.tensor(key);
+  if (tensor.shape != dims) {
+    throw Error(GRAFT_E_INVALID,
+                cat("'", path.string(), "': tensor '", key, "' is ", shape_text(tensor.shape),
+                    ", but adapter_config.json and the base model need ", shape_text(dims),
+                    ". Is it an adapter for another base?"));
+  }
+  std::vector<float> values(static_cast<std::size_t>(tensor.elements()));
+  expand(tensor, GRAFT_F32, values.data(), 1);
+  return values;
+}
+
 /// Reads the parameters marked `wanted` of an entry into `values`; `extra` may be in the file too.
 void read_parameters(const fs::path& path, const std::vector<Parameter>& parameters,
                      const std::vector<bool>& wanted, const Json& extra,
@@ -83,20 +102,7 @@ void read_parameters(const fs::path& path, const std::vector<Parameter>& paramet
     const Parameter& p = parameters[i];
     if (!wanted[i]) continue;
     const std::string key = key_of(p);
-    if (!file.has(key)) {
-      throw Error(GRAFT_E_INVALID,
-                  cat("'", path.string(), "' has no tensor '", key, "', which adapter_config.json ",
-                      "and the base model ask for. Is it an adapter for another base?"));
-    }
-    const HostTensor tensor = file.tensor(key);
-    if (tensor.shape != p.dims) {
-      throw Error(GRAFT_E_INVALID,
-                  cat("'", path.string(), "': tensor '", key, "' is ", shape_text(tensor.shape),
-                      ", but adapter_config.json and the base model need ", shape_text(p.dims),
-                      ". Is it an adapter for another base?"));
-    }
-    values[i].resize(static_cast<std::size_t>(tensor.elements()));
-    expand(tensor, GRAFT_F32, values[i].data(), 1);
+    values[i] = read_tensor(file, path, key, p.dims);
     used.insert(key);
   }
   for (const std::string& key : file.names()) {
@@ -125,6 +131,12 @@ std::vector<std::vector<float>> load_adapter(const fs::path& folder,
     read_parameters(folder / kBeside, parameters, beside, Json::array(), values);
   }
   return values;
+}
+
+std::vector<float> adapter_tensor(const fs::path& folder, const std::string& name,
+                                  const std::vector<std::int64_t>& dims) {
+  const fs::path path = folder / kWeights;
+  return read_tensor(Safetensors::open(path), path, kPrefix + name, dims);
 }
 
 bool has_parameters_beside(const fs::path& folder) {

@@ -38,6 +38,10 @@ std::vector<std::vector<float>> load_adapter(const fs::path& folder,
                                              std::size_t entry,
                                              const Json& may_be_there = Json::array());
 
+/// A tensor of an adapter, by its name without PEFT's prefix.
+std::vector<float> adapter_tensor(const fs::path& folder, const std::string& name,
+                                  const std::vector<std::int64_t>& dims);
+
 /// Whether the folder has the file of parameters that PEFT's has no place for.
 bool has_parameters_beside(const fs::path& folder);
 

@@ -115,7 +115,11 @@ graft_tensor* site_param(graft_site* site, const graft_param_desc* desc, graft_e
     p.entry = c.entry;
     if (d.init_from) {
       p.base = c.set->sites[c.site].name + "." + d.init_from;
-      check_base(*c.set, p, where);
+      if (d.init == GRAFT_INIT_ADAPTER) {
+        p.init_path = d.init_path ? d.init_path : "";
+      } else {
+        check_base(*c.set, p, where);
+      }
     }
     if ((d.flags & GRAFT_PARAM_REPLACES) != 0) {
       if (!d.init_from)

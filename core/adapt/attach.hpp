@@ -83,6 +83,9 @@ class AdapterRecording {
   void follows(bool on);
 
   SiteRunner runner();
+  /// The sum of the terms [1] that active methods add to the loss, in f32 (f64 where that is computed
+  /// in); kNone if there are none. To be recorded before the model.
+  ValueId loss_terms();
   /// Base tensors that an active entry trains come from the parameters, the others from `base`.
   WeightLookup lookup(WeightLookup base);
 

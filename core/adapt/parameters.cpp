@@ -5,6 +5,7 @@
 #include <numbers>
 #include <random>
 
+#include "core/adapt/adapter_files.hpp"
 #include "core/adapt/factors.hpp"
 #include "core/base/error.hpp"
 #include "core/base/philox.hpp"
@@ -75,7 +76,7 @@ ParameterLayout lay_out(const std::vector<Parameter>& parameters, const std::vec
 
 ParameterMemory ParameterMemory::allocate(const Device& device, const ParameterLayout& layout,
                                           std::uint32_t compute_dtype, bool train,
-                                          std::uint32_t n_state) {
+                                          std::vector<std::int64_t> states) {
   ParameterMemory m;
   m.compute_dtype = compute_dtype;
   m.master_dtype = compute_dtype == GRAFT_F64 ? GRAFT_F64 : GRAFT_F32;
@@ -87,8 +88,9 @@ ParameterMemory ParameterMemory::allocate(const Device& device, const ParameterL
                                               : device.allocate(bytes(layout.total, compute_dtype));
   if (!train) return m;
   m.gradients = device.allocate(bytes(layout.trained, m.master_dtype));
-  for (std::uint32_t i = 0; i < n_state; ++i) {
-    m.states.push_back(device.allocate(bytes(layout.trained, m.master_dtype)));
+  m.state_counts = std::move(states);
+  for (const std::int64_t n : m.state_counts) {
+    m.states.push_back(device.allocate(bytes(n, m.master_dtype)));
   }
   return m;
 }
@@ -163,10 +165,21 @@ std::vector<float> initial_values(const Parameter& p, std::uint64_t seed, const 
       }
       return v;
     }
+    case GRAFT_INIT_EYE: {
+      std::vector<float> v(n, static_cast<float>(p.init_scale));
+      const auto width = n / static_cast<std::size_t>(p.dims[0]);
+      for (std::size_t i = 0; i * width < n; ++i) {
+        const std::size_t at = p.init_rows.empty() ? i : static_cast<std::size_t>(p.init_rows[i]);
+        if (at < width) v[i * width + at] = 1;
+      }
+      return v;
+    }
     case GRAFT_INIT_TORCH_UNIFORM:
       return torch_uniform(n, p.init_scale, p.init_seed, p.init_skip);
     case GRAFT_INIT_BASE:
       return base(p.base);
+    case GRAFT_INIT_ADAPTER:
+      return adapter_tensor(p.init_path, p.base, p.dims);
     case GRAFT_INIT_BASE_ROWS: {
       const std::vector<float> table = base(p.base);
       const auto width = n / static_cast<std::size_t>(p.dims[0]);

@@ -19,6 +19,7 @@ struct Parameter {
   double init_scale = 0;
   std::int64_t init_seed = 0, init_skip = 0;
   std::vector<std::int32_t> init_rows;
+  std::string init_path;                 ///< an adapter's folder, the tensor in which `base` names
   double lr_scale = 1;                   ///< its learning rate, as a multiple of the step's
   std::uint32_t flags = 0;               ///< GRAFT_PARAM_*
   std::size_t entry = 0;                 ///< which of the methods it belongs to
@@ -56,11 +57,13 @@ ParameterLayout lay_out(const std::vector<Parameter>& parameters, const std::vec
 struct ParameterMemory {
   std::uint32_t master_dtype = 0, compute_dtype = 0;
   std::shared_ptr<void> master, compute, gradients;
-  std::vector<std::shared_ptr<void>> states;  ///< one range of layout.trained elements per state
+  std::vector<std::shared_ptr<void>> states;  ///< one range per state of the optimizer
+  std::vector<std::int64_t> state_counts;     ///< their elements
 
-  /// Without `train` there are no gradients and no states.
+  /// Without `train` there are no gradients and no states. `states`: the elements of each.
   static ParameterMemory allocate(const Device& device, const ParameterLayout& layout,
-                                  std::uint32_t compute_dtype, bool train, std::uint32_t n_state);
+                                  std::uint32_t compute_dtype, bool train,
+                                  std::vector<std::int64_t> states);
   void* master_at(std::int64_t element) const;
   void* compute_at(std::int64_t element) const;
   void* gradient_at(std::int64_t element) const;

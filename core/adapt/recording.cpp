@@ -209,6 +209,40 @@ SiteRunner AdapterRecording::runner() {
   };
 }
 
+ValueId AdapterRecording::loss_terms() {
+  State& s = *state_;
+  const std::uint32_t wide = s.dtype == GRAFT_F64 ? s.dtype : std::uint32_t{GRAFT_F32};
+  ValueId sum = kNone;
+  for (const Attachment& a : s.set->attachments) {
+    const graft_method_api& api = s.set->entries[a.entry].api;
+    if (!api.loss || !s.active.at(a.entry)) continue;
+    const SiteInfo& site = s.set->sites[a.site->site];
+    const std::string who = cat(s.set->who(a.entry), " at '", site.name, "'");
+    s.recorder->at(site.name, site.layer);
+    graft_hook hook{};
+    hook.struct_size = sizeof hook;
+    hook.kind = site.kind;
+    hook.strength = s.ctx->handle(s.recorder->scalar(cat("strength.", a.entry), s.dtype));
+    graft_tensor* made = nullptr;
+    call_plugin(who, [&](graft_error*) {
+      const graft_status status =
+          api.loss(s.set->methods[a.entry], a.state, s.ctx->c_ctx(), &hook, &made);
+      if (status < 0 && s.ctx->status() == GRAFT_OK) s.ctx->fail(status, "loss failed");
+      return graft_status{GRAFT_OK};
+    });
+    s.ctx->rethrow(who);
+    ValueId term = s.ctx->value(made);
+    if (term == kNone) continue;
+    if (!(s.recorder->shape(term) == Shape{Extent(1)})) {
+      throw Error(GRAFT_E_INVALID, cat(who, ": a term of the loss is ",
+                                       to_string(s.recorder->shape(term)), ", not [1]."));
+    }
+    if (s.recorder->dtype(term) != wide) term = s.recorder->cast(term, wide);
+    sum = sum == kNone ? term : s.recorder->add(sum, term);
+  }
+  return sum;
+}
+
 WeightLookup AdapterRecording::lookup(WeightLookup base) {
   return [s = state_.get(), base = std::move(base)](Recorder& r, const std::string& name) {
     for (std::size_t e = s->set->entries.size(); e-- > 0;) {

@@ -34,7 +34,8 @@ constexpr std::string_view kRequired[] = {"copy/1",
                                           "cross_entropy_bwd/1",
                                           "skew/1",
                                           "unskew/1",
-                                          "inverse/1"};
+                                          "inverse/1",
+                                          "orthonormal/1"};
 
 }  // namespace
 

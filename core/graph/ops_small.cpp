@@ -1,4 +1,4 @@
-// Ops on batches of small square matrices: skew, unskew, inverse.
+// Ops on batches of small matrices: skew, unskew, inverse, orthonormal.
 #include <graft/plugin.h>
 
 #include "core/base/error.hpp"
@@ -33,6 +33,14 @@ std::vector<TypeShape> infer_unskew(const InferArgs& a) {
   return {{a.in[0].dtype, {a.in[0].shape[0], b * (b - 1) / 2}}};
 }
 
+std::vector<TypeShape> infer_orthonormal(const InferArgs& a) {
+  require_rank(a, 0, 3, "x");
+  const Shape& x = a.in[0].shape;
+  require(a, x[1].fixed() && x[2].fixed() && x[2].constant <= x[1].constant,
+          "x must be [n, a, b] with b <= a.");
+  return like_first(a);
+}
+
 // y[i][j] = x, y[j][i] = -x:  dx = dy[i][j] - dy[j][i], and the other way round.
 Grads derive_skew(Recorder& r, const Node&, Span d, const std::vector<bool>&) {
   return {r.one("unskew", {d[0]})};
@@ -63,6 +71,7 @@ OpDef small(std::string_view name, const char* kernel, decltype(OpDef::infer) in
 std::vector<OpDef> small_ops() {
   std::vector<OpDef> ops = {small("skew", "skew/1", infer_skew, derive_skew),
                             small("unskew", "unskew/1", infer_unskew, derive_unskew),
+                            small("orthonormal", "orthonormal/1", infer_orthonormal, nullptr),
                             small("inverse", "inverse/1", infer_square, derive_inverse)};
   ops.back().attrs = {{"shift", true, 0}};
   return ops;

@@ -49,7 +49,7 @@ InferenceEngine::InferenceEngine(Device device, Model model, std::unique_ptr<Ada
   const auto& parameters = adapters_->parameters();
   layout_ = lay_out(parameters, std::vector<bool>(parameters.size(), true));
   model_.load(std::max(1, static_cast<int>(device_.info().threads)));
-  memory_ = ParameterMemory::allocate(device_, layout_, model_.dtype(), false, 0);
+  memory_ = ParameterMemory::allocate(device_, layout_, model_.dtype(), false, {});
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     std::vector<float> start = values.at(i);
     if (start.empty()) {

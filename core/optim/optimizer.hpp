@@ -26,9 +26,10 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  /// States per parameter that an update uses.
-  std::uint32_t n_state() const;
-  /// `memory` has gradients and n_state() states and outlives the optimizer.
+  /// Elements of each range of states that an update uses.
+  std::vector<std::int64_t> states() const;
+  std::uint64_t state_elements() const;
+  /// `memory` has gradients and these states and outlives the optimizer.
   void bind(const ParameterMemory& memory);
 
   void zero_gradients();

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "core/adapt/adapter_files.hpp"
+#include "core/adapt/between_steps.hpp"
 #include "core/adapt/side.hpp"
 #include "core/adapt/storage.hpp"
 #include "core/base/error.hpp"
@@ -203,14 +204,22 @@ void Run::save(const fs::path& folder) {
 void Run::State::save_adapters(const fs::path& folder) {
   const auto& parameters = adapters->parameters();
   for (std::size_t e = 0; e < adapters->entries().size(); ++e) {
+    const FileChanges changes = file_changes(
+        *adapters, e, {step, [this](std::size_t i) { return trainer->get(i); }, {}, {}});
     std::vector<StoredTensor> tensors;
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const Parameter& p = parameters[i];
       if (p.entry != e || (p.flags & GRAFT_PARAM_NOSAVE) != 0) continue;
       const bool beside = (p.flags & GRAFT_PARAM_BESIDE) != 0;
-      tensors.push_back({p.name, p.dims, trainer->get(i), p.key, beside});
+      const auto other = changes.tensors.find(i);
+      if (other == changes.tensors.end()) {
+        tensors.push_back({p.name, p.dims, trainer->get(i), p.key, beside});
+      } else {
+        tensors.push_back({p.name, other->second.dims, other->second.values, p.key, beside});
+      }
     }
-    const MethodEntry& entry = adapters->entries()[e];
+    MethodEntry entry = adapters->entries()[e];
+    entry.options = changes.options;
     const auto storage = storage_of(entry.api);
     const auto held = [&](const std::string& key) {
       return std::any_of(tensors.begin(), tensors.end(),

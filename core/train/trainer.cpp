@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/adapt/between_steps.hpp"
 #include "core/base/error.hpp"
 #include "core/base/size.hpp"
 #include "core/graph/differentiate.hpp"
@@ -53,6 +54,7 @@ struct Trainer::State {
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Program> train, eval;
   ValueId train_loss = kNone, eval_loss = kNone;
+  ValueId train_terms = kNone;  ///< what methods add to the loss of a step
   ParameterMemory memory;
   Cost cost;
   std::int64_t recordings = 0;  ///< of training steps, that run
@@ -60,15 +62,20 @@ struct Trainer::State {
   State(Device d, Model m, AdapterSet& a, TrainerOptions o)
       : device(std::move(d)), model(std::move(m)), adapters(a), options(std::move(o)) {}
 
-  std::pair<Plan, ValueId> record(bool training, const Bounds& bounds, Recompute recompute);
+  struct Recorded {
+    Plan plan;
+    ValueId loss, terms;
+  };
+  Recorded record(bool training, const Bounds& bounds, Recompute recompute);
   std::unique_ptr<Program> program(Plan plan);
   void add_up(const Plan& train_plan, const Bounds& bounds);
   void enforce_limit() const;
   double read_scalar(const Program& p, ValueId id) const;
+  std::vector<float> values(std::size_t parameter, const void* from) const;
   double run(Program& p, ValueId loss, const Batch& batch, double inv_denominator);
 };
 
-std::pair<Plan, ValueId> Trainer::State::record(bool training, const Bounds& bounds,
+Trainer::State::Recorded Trainer::State::record(bool training, const Bounds& bounds,
                                                 Recompute recompute) {
   Graph graph;
   Recorder r(graph);
@@ -78,6 +85,7 @@ std::pair<Plan, ValueId> Trainer::State::record(bool training, const Bounds& bou
                             std::vector<bool>(adapters.entries().size(), true));
   const WeightLookup weights = attached.lookup(model.lookup());
   const SiteRunner runner = attached.runner();
+  ValueId terms = training ? attached.loss_terms() : kNone;
   const DecoderMode mode{dtype, 0};
   const DecoderRecording decoder{model.config(), mode, weights, runner};
   const ValueId rows = r.input("supervised_rows", GRAFT_I32, {Symbol::kSupervised});
@@ -88,7 +96,12 @@ std::pair<Plan, ValueId> Trainer::State::record(bool training, const Bounds& bou
   const ValueId sum = r.sum(losses, 0, true);
   graph.results = {sum};
   if (training) {
-    const ValueId mean = r.mul(sum, r.scalar("inv_denominator", statistics_dtype(dtype)));
+    ValueId mean = r.mul(sum, r.scalar("inv_denominator", statistics_dtype(dtype)));
+    if (terms != kNone) {  // once per step, whatever the number of its micro-steps
+      terms = r.affine(terms, 1, 0);
+      graph.results.push_back(terms);
+      mean = r.add(mean, r.mul(terms, r.scalar("inv_micro_steps", statistics_dtype(dtype))));
+    }
     for (const auto& [leaf, gradient] : differentiate(r, mean)) {
       const Value& p = graph[leaf];
       const ValueId target =
@@ -100,7 +113,7 @@ std::pair<Plan, ValueId> Trainer::State::record(bool training, const Bounds& bou
   PlanOptions options_;
   options_.bounds = bindings_of(bounds);
   options_.recompute = training ? recompute : Recompute::kNothing;
-  return {make_plan(r, device, options_), sum};
+  return {make_plan(r, device, options_), sum, terms};
 }
 
 std::unique_ptr<Program> Trainer::State::program(Plan plan) {
@@ -120,7 +133,7 @@ void Trainer::State::add_up(const Plan& plan, const Bounds& bounds) {
   cost.workspace = std::max(plan.workspace_bytes, scratch->workspace_bytes());
   cost.gradients = trained * wide;
   cost.optimizer = total * wide + (copies ? total * dtype_size(model.dtype()) : 0) +
-                   trained * wide * optimizer->n_state();
+                   optimizer->state_elements() * wide;
   cost.flops_per_token = plan.flops / static_cast<double>(std::max<std::int64_t>(1, bounds.rows));
   cost.forward_ops = plan.forward_ops;
   cost.backward_ops = plan.backward_ops;
@@ -169,9 +182,9 @@ Trainer::Trainer(Device device, Model model, AdapterSet& adapters,
                                   adapters.parameters(), s.layout, s.model.dtype(), s.scratch);
   Plan eval_plan;
   if (eval.rows > 0) {
-    auto [plan, loss] = s.record(false, eval, Recompute::kNothing);
-    s.eval_loss = loss;
-    s.eval = s.program(std::move(plan));
+    State::Recorded recorded = s.record(false, eval, Recompute::kNothing);
+    s.eval_loss = recorded.loss;
+    s.eval = s.program(std::move(recorded.plan));
   }
   // auto: the least recomputing that fits; without a limit, what is cheap to make again is.
   std::vector<Recompute> tries;
@@ -192,10 +205,11 @@ Trainer::Trainer(Device device, Model model, AdapterSet& adapters,
   }
   Plan chosen;
   for (const Recompute recompute : tries) {
-    auto [plan, loss] = s.record(true, train, recompute);
-    s.add_up(plan, train);
-    chosen = std::move(plan);
-    s.train_loss = loss;
+    State::Recorded recorded = s.record(true, train, recompute);
+    s.add_up(recorded.plan, train);
+    chosen = std::move(recorded.plan);
+    s.train_loss = recorded.loss;
+    s.train_terms = recorded.terms;
     if (options.memory_limit == 0 || s.cost.total() <= options.memory_limit) break;
   }
   s.enforce_limit();
@@ -213,7 +227,7 @@ void Trainer::start(int threads) {
   State& s = *state_;
   s.model.load(threads);
   s.memory =
-      ParameterMemory::allocate(s.device, s.layout, s.model.dtype(), true, s.optimizer->n_state());
+      ParameterMemory::allocate(s.device, s.layout, s.model.dtype(), true, s.optimizer->states());
   s.scratch->allocate(s.device);
   s.optimizer->bind(s.memory);
   const auto& parameters = s.adapters.parameters();
@@ -271,6 +285,7 @@ StepMetrics Trainer::step(std::int64_t index, std::int64_t supervised, std::size
   StepMetrics m;
   m.lr = s.options.lr * s.options.schedule.factor(index - 1);
   s.optimizer->zero_gradients();
+  s.train->set_scalar("inv_micro_steps", 1 / static_cast<double>(micro_steps));
   double sum = 0;
   for (std::size_t i = 0; i < micro_steps; ++i) {
     const Batch batch = micro_step(i);
@@ -279,6 +294,7 @@ StepMetrics Trainer::step(std::int64_t index, std::int64_t supervised, std::size
     m.supervised += batch.supervised;
   }
   m.loss = sum / static_cast<double>(supervised);
+  if (s.train_terms != kNone) m.loss += s.read_scalar(*s.train, s.train_terms);
   if (!std::isfinite(m.loss)) {
     throw Error(GRAFT_E_DIVERGED, cat("the loss of step ", index, " is not a number."));
   }
@@ -286,6 +302,15 @@ StepMetrics Trainer::step(std::int64_t index, std::int64_t supervised, std::size
   if (!std::isfinite(m.grad_norm)) {
     throw Error(GRAFT_E_DIVERGED, cat("the gradient norm of step ", index, " is not a number."));
   }
+  bool written = false;
+  after_step(s.adapters,
+             {index, [&](std::size_t i) { return get(i); },
+              [&](std::size_t i) { return s.values(i, s.memory.gradient_at(s.layout.offset[i])); },
+              [&](std::size_t i, const std::vector<float>& values) {
+                set(i, values);
+                written = true;
+              }});
+  if (written) refresh();
   return m;
 }
 
@@ -296,19 +321,22 @@ void Trainer::evaluate(const Batch& batch, double& loss_sum, std::int64_t& token
   tokens += batch.supervised;
 }
 
-std::vector<float> Trainer::get(std::size_t parameter) const {
-  const State& s = *state_;
-  const auto n = static_cast<std::size_t>(s.adapters.parameters()[parameter].count());
+/// As many numbers as the parameter has, in the type of the master values.
+std::vector<float> Trainer::State::values(std::size_t parameter, const void* from) const {
+  const auto n = static_cast<std::size_t>(adapters.parameters()[parameter].count());
   std::vector<float> values(n);
-  const void* from = s.memory.master_at(s.layout.offset[parameter]);
-  if (s.memory.master_dtype == GRAFT_F32) {
-    s.device.copy_out(values.data(), from, n * sizeof(float));
+  if (memory.master_dtype == GRAFT_F32) {
+    device.copy_out(values.data(), from, n * sizeof(float));
   } else {
     std::vector<double> wide(n);
-    s.device.copy_out(wide.data(), from, n * sizeof(double));
+    device.copy_out(wide.data(), from, n * sizeof(double));
     convert(GRAFT_F32, values.data(), GRAFT_F64, wide.data(), static_cast<std::int64_t>(n));
   }
   return values;
+}
+
+std::vector<float> Trainer::get(std::size_t parameter) const {
+  return state_->values(parameter, state_->memory.master_at(state_->layout.offset[parameter]));
 }
 
 void Trainer::set(std::size_t parameter, const std::vector<float>& values) {
@@ -343,7 +371,9 @@ std::vector<FlatState> Trainer::state() const {
                       }});
   };
   add(s.memory.master_at(0), s.layout.total);
-  for (const auto& state : s.memory.states) add(state.get(), s.layout.trained);
+  for (std::size_t i = 0; i < s.memory.states.size(); ++i) {
+    add(s.memory.states[i].get(), s.memory.state_counts[i]);
+  }
   return result;
 }
 
@@ -352,7 +382,7 @@ void Trainer::set_state(const std::vector<std::vector<float>>& state) {
   const auto total = static_cast<std::size_t>(s.layout.total);
   bool fits = state.size() == 1 + s.memory.states.size() && state[0].size() == total;
   for (std::size_t i = 1; fits && i < state.size(); ++i) {
-    fits = state[i].size() == static_cast<std::size_t>(s.layout.trained);
+    fits = state[i].size() == static_cast<std::size_t>(s.memory.state_counts[i - 1]);
   }
   if (!fits) throw Error(GRAFT_E_INVALID, "the checkpoint is of another set of parameters.");
   s.device.copy_in(s.memory.master_at(0), state[0].data(), total * sizeof(float));

@@ -290,6 +290,16 @@ def small():
     y = rand(3, b, b)
     case("unskew/1", [y], [(y - y.mT)[:, rows, columns]])
     x = rand(3, b, b)
+    tall = rand(2, 5, 3)
+    tall[1, :, 2] = tall[1, :, 0] - 2 * tall[1, :, 1]  # depends on the others: a unit vector instead
+    made = torch.linalg.qr(tall.double())
+    q = made.Q * made.R.diagonal(dim1=1, dim2=2).sign()[:, None]
+    rest = torch.eye(5, dtype=torch.float64)
+    rest = rest - q[1, :, :2] @ q[1, :, :2].T @ rest
+    sizes = rest.square().sum(0)
+    at = next((i for i in range(5) if sizes[i] >= 0.5), int(sizes.argmax()))
+    q[1, :, 2] = rest[:, at] / rest[:, at].norm()
+    case("orthonormal/1", [tall], [q.float()])
     case("inverse/1", [x], [torch.linalg.inv(x.double() + 0.7 * torch.eye(b)).float()], shift=0.7)
 
 

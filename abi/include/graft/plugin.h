@@ -93,7 +93,11 @@ enum {
   GRAFT_INIT_SVD_RIGHT = 12,
   /* The first columns of Q and the first rows of R of init_from = Q R. */
   GRAFT_INIT_QR_LEFT = 13,
-  GRAFT_INIT_QR_RIGHT = 14
+  GRAFT_INIT_QR_RIGHT = 14,
+  /* A matrix with 1 on the diagonal, or in row i at init_rows[i], and init_scale elsewhere. */
+  GRAFT_INIT_EYE = 15,
+  /* The tensor init_from of the same site in the adapter folder init_path. */
+  GRAFT_INIT_ADAPTER = 16
 };
 enum {
   GRAFT_PARAM_FROZEN = 1,   /* gets no gradient and no optimizer state */
@@ -117,6 +121,7 @@ typedef struct graft_param_desc { /* GROWS */
   int64_t init_seed, init_skip;
   const int32_t* init_rows; /* dims[0] of them, copied */
   double lr_scale;          /* its learning rate is so many times that of the step; 0: once */
+  const char* init_path;
 } graft_param_desc;
 
 typedef struct graft_site_api { /* GROWS. All [setup] */
@@ -225,6 +230,30 @@ typedef struct graft_hook { /* GROWS */
                            graft_tensor* prefix);
 } graft_hook;
 
+/* The numbers of a method's parameters between two steps, for after_step() and save(). */
+enum { GRAFT_READ_VALUE = 0, GRAFT_READ_GRADIENT = 1 };
+typedef struct graft_values { /* GROWS */
+  uint32_t struct_size, reserved;
+  int64_t index; /* optimizer steps done */
+  /* All n elements of a parameter, as they are kept, or, in after_step(), its gradient as the optimizer
+   * has seen it. */
+  graft_status (*read)(const struct graft_values*, const graft_tensor* param, int32_t what,
+                       float* out, uint64_t n, graft_error*);
+  /* In after_step(). */
+  graft_status (*write)(const struct graft_values*, graft_tensor* param, const float* values,
+                        uint64_t n, graft_error*);
+} graft_values;
+/* An adapter that is about to be written. */
+typedef struct graft_adapter_file { /* GROWS */
+  uint32_t struct_size, reserved;
+  /* It holds this in the place of the parameter. Extents may be 0. Copied. */
+  graft_status (*tensor)(struct graft_adapter_file*, const graft_tensor* param, const int64_t* dims,
+                         uint32_t n_dims, const float* values, graft_error*);
+  /* This is its option at `path`, a JSON Pointer. */
+  graft_status (*option)(struct graft_adapter_file*, const char* path, const char* json,
+                         graft_error*);
+} graft_adapter_file;
+
 typedef struct graft_method graft_method; /* the plugin's own instance */
 #define GRAFT_IFACE_METHOD "graft.method/1"
 typedef struct graft_method_api {   /* GROWS */
@@ -275,6 +304,17 @@ typedef struct graft_method_api {   /* GROWS */
   /* [record] A tensor that the storage lists as computed. At the first site. */
   graft_status (*stored)(graft_method*, void* state, graft_ctx*, const graft_hook*,
                          const char* name, graft_tensor** out);
+  /* [record] A term [1] of the loss, of parameters alone, added once per optimizer step; NULL: none.
+   * Of the hook only kind and strength are there. */
+  graft_status (*loss)(graft_method*, void* state, graft_ctx*, const graft_hook*,
+                       graft_tensor** out);
+  /* [step] After each optimizer step, with the states of all n sites: what cannot be recorded. */
+  graft_status (*after_step)(graft_method*, void* const* states, uint32_t n, const graft_values*,
+                             graft_error*);
+  /* [step] Before an adapter is written, with the states of all n sites: where its file is not simply
+   * the options and the parameters. */
+  graft_status (*save)(graft_method*, void* const* states, uint32_t n, const graft_values*,
+                       graft_adapter_file*, graft_error*);
 } graft_method_api;
 
 /* ---- optimizer plugin ---------------------------------------------------------------------- */
@@ -291,18 +331,32 @@ typedef struct graft_update { /* GROWS: a group of parameters with one set of sc
   graft_tensor *const *param, *const *grad; /* f32, n each; grad is averaged and clipped already */
   graft_tensor* const* state;               /* f32, parameter i's k-th state at i * n_state + k */
   graft_tensor* const* scalars;             /* f32 [1] each, n_scalars: filled by scalars() */
+  const char* const* name;  /* n; of the parameter, "" where a range holds several */
+  uint32_t phase, reserved; /* which recording this is; see phase() */
 } graft_update;
+typedef struct graft_state_desc { /* GROWS: what a state of a parameter is */
+  uint32_t struct_size, n_dims;   /* 0: there is none */
+  int64_t dims[4];
+} graft_state_desc;
 #define GRAFT_IFACE_OPTIMIZER "graft.optimizer/1"
 typedef struct graft_optimizer_api { /* GROWS */
   uint32_t struct_size, flags;       /* GRAFT_OPTIMIZER_* */
   const char* name;                  /* the "type" in RUN.json */
   const char* config_schema;   /* lr, schedule, clipping and accumulation belong to the host */
-  uint32_t n_state, n_scalars; /* states per parameter: like it, f32, zero at first, saved */
+  uint32_t n_state, n_scalars; /* states per parameter: f32, zero at first, saved */
   graft_status (*create)(const graft_host*, const graft_config*, graft_optimizer** out,
                          graft_error*);                              /* [setup] */
   void (*destroy)(graft_optimizer*);                                 /* [setup] NULL is fine */
   void (*scalars)(graft_optimizer*, const graft_step*, double* out); /* [step] */
   graft_status (*update)(graft_optimizer*, graft_ctx*, const graft_update*); /* [record] */
+  /* [setup] The k-th state of a parameter: *out comes in shaped like it. NULL: that is what they all
+   * are, as they must be where update() may be given flat ranges. */
+  graft_status (*state)(graft_optimizer*, const char* name, const int64_t* dims, uint32_t n_dims,
+                        uint32_t k, graft_state_desc* out, graft_error*);
+  /* [step] What a step does may be one of n_phases recordings (0 counts as 1): the answer is below
+   * n_phases. NULL: always the first. */
+  uint32_t (*phase)(graft_optimizer*, const graft_step*);
+  uint32_t n_phases, reserved2;
 } graft_optimizer_api;
 
 /* ---- backend plugin: memory, streams and named kernels; knows nothing of gradients -------------
@@ -375,6 +429,10 @@ typedef struct graft_optimizer_api { /* GROWS */
  * "unskew/1"    in y T [n, b, b]; out x [n, b (b - 1) / 2] = y[i][j] - y[j][i] for i < j, by rows
  * "inverse/1"   in x T [n, b, b]; out y [n, b, b] = (x + shift 1)^-1; attr shift (f); where there is
  *               none, y is not finite
+ * "orthonormal/1" in x T [n, a, b], b <= a; out y [n, a, b]: orthonormal columns, the first k of which
+ *               span the first k of x (Gram and Schmidt); a column that depends on those before it
+ *               (its rest is below 1e-6 of it) becomes the first unit vector whose rest is 1/2 at
+ *               least in square, or the one with the largest rest
  *
  * Optional, fused; where absent or unsupported the host decomposes:
  * "swiglu/1"    in gate, up; out y = silu(gate) up

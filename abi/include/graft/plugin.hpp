@@ -14,6 +14,9 @@
 //                                                only replace tensors of the base
 //   Merged merge(const State&, const Hook&);     optional: the op's tensors with the method in them
 //   Value stored(const State&, const Hook&, std::string_view name);   optional: computed tensors
+//   Value loss(const State&, const Hook&);       optional: a term of the loss, empty for none
+//   void after_step(const std::vector<const State*>&, const Values&);    optional: after each step
+//   void save(const std::vector<const State*>&, const Values&, const AdapterFile&);    optional
 // and one line at the end of the file, GRAFT_METHOD_PLUGIN(M, ..). An optimizer is much the same:
 // see OptimizerOf. Whatever a member throws reaches the user as an error that names the plugin.
 #ifndef GRAFT_PLUGIN_HPP
@@ -46,6 +49,7 @@ struct Init {
   const char* from = nullptr;
   std::int64_t seed = 0, skip = 0;
   const std::int32_t* rows = nullptr;
+  const char* path = nullptr;
   static Init zeros() { return {GRAFT_INIT_ZEROS}; }
   static Init ones() { return {GRAFT_INIT_ONES}; }
   static Init constant(double value) { return {GRAFT_INIT_CONSTANT, value}; }
@@ -74,6 +78,14 @@ struct Init {
   }
   static Init qr_left(const char* tensor) { return {GRAFT_INIT_QR_LEFT, 0, tensor}; }
   static Init qr_right(const char* tensor) { return {GRAFT_INIT_QR_RIGHT, 0, tensor}; }
+  /// 1 on the diagonal, or in row i at rows[i].
+  static Init eye(double elsewhere = 0, const std::int32_t* rows = nullptr) {
+    return {GRAFT_INIT_EYE, elsewhere, nullptr, 0, 0, rows};
+  }
+  /// A tensor of the same site in another adapter's folder.
+  static Init adapter(const char* folder, const char* tensor) {
+    return {GRAFT_INIT_ADAPTER, 0, tensor, 0, 0, nullptr, folder};
+  }
 };
 
 class Site {
@@ -114,6 +126,7 @@ class Site {
     desc.init_seed = init.seed;
     desc.init_skip = init.skip;
     desc.init_rows = init.rows;
+    desc.init_path = init.path;
     desc.lr_scale = lr_scale;
     for (const std::int64_t extent : dims) desc.dims[desc.n_dims++] = extent;
     graft_error error{};
@@ -199,6 +212,66 @@ class Hook {
   const graft_hook* hook_;
 };
 
+/// What parameters hold between two steps.
+class Values {
+ public:
+  explicit Values(const graft_values* values) : values_(values) {}
+  /// Optimizer steps done.
+  std::int64_t index() const { return values_->index; }
+  /// All n elements of a parameter.
+  std::vector<float> value(Param p, std::int64_t n) const { return read(p, GRAFT_READ_VALUE, n); }
+  std::vector<float> gradient(Param p, std::int64_t n) const {
+    return read(p, GRAFT_READ_GRADIENT, n);
+  }
+  void write(Param p, const std::vector<float>& values) const {
+    graft_error error{};
+    const graft_status status =
+        values_->write(values_, p.tensor, values.data(), values.size(), &error);
+    if (status != GRAFT_OK) throw Error(status, error.message);
+  }
+
+ private:
+  std::vector<float> read(Param p, std::int32_t what, std::int64_t n) const {
+    std::vector<float> out(static_cast<std::size_t>(n));
+    graft_error error{};
+    const graft_status status =
+        values_->read(values_, p.tensor, what, out.data(), out.size(), &error);
+    if (status != GRAFT_OK) throw Error(status, error.message);
+    return out;
+  }
+
+  const graft_values* values_;
+};
+
+/// An adapter about to be written: what is in it instead of parameters and options as they are.
+class AdapterFile {
+ public:
+  explicit AdapterFile(graft_adapter_file* file) : file_(file) {}
+  void tensor(Param p, std::initializer_list<std::int64_t> dims,
+              const std::vector<float>& values) const {
+    std::int64_t n = 1;
+    for (const std::int64_t d : dims) n *= d;
+    if (n != static_cast<std::int64_t>(values.size())) {
+      throw Error(GRAFT_E_INTERNAL, "a tensor of " + std::to_string(n) + " numbers was given " +
+                                        std::to_string(values.size()));
+    }
+    graft_error error{};
+    const graft_status status =
+        file_->tensor(file_, p.tensor, dims.begin(), static_cast<std::uint32_t>(dims.size()),
+                      values.data(), &error);
+    if (status != GRAFT_OK) throw Error(status, error.message);
+  }
+  /// path: a JSON Pointer.
+  void option(const std::string& path, const std::string& json) const {
+    graft_error error{};
+    const graft_status status = file_->option(file_, path.c_str(), json.c_str(), &error);
+    if (status != GRAFT_OK) throw Error(status, error.message);
+  }
+
+ private:
+  graft_adapter_file* file_;
+};
+
 // ---- the method table of a class ----------------------------------------------------------------
 
 namespace detail {
@@ -252,6 +325,21 @@ template <class M, class = void>
 struct HasStored : std::false_type {};
 template <class M>
 struct HasStored<M, std::void_t<decltype(&M::stored)>> : std::true_type {};
+
+template <class M, class = void>
+struct HasLoss : std::false_type {};
+template <class M>
+struct HasLoss<M, std::void_t<decltype(&M::loss)>> : std::true_type {};
+
+template <class M, class = void>
+struct HasAfterStep : std::false_type {};
+template <class M>
+struct HasAfterStep<M, std::void_t<decltype(&M::after_step)>> : std::true_type {};
+
+template <class M, class = void>
+struct HasSave : std::false_type {};
+template <class M>
+struct HasSave<M, std::void_t<decltype(&M::save)>> : std::true_type {};
 
 /// The sticky error of a recording gets what a member threw; an earlier error stays.
 template <class F>
@@ -338,6 +426,44 @@ class MethodOf {
       return (void)m, (void)state, (void)ctx, (void)hook, (void)name, (void)out, GRAFT_OK;
     }
   }
+  static graft_status loss(graft_method* m, void* state, graft_ctx* ctx, const graft_hook* hook,
+                           graft_tensor** out) {
+    if constexpr (detail::HasLoss<M>::value) {
+      return detail::record(ctx, [&] {
+        *out = self(m)->loss(*static_cast<const State*>(state), Hook(ctx, hook)).tensor();
+      });
+    } else {
+      return (void)m, (void)state, (void)ctx, (void)hook, (void)out, GRAFT_OK;
+    }
+  }
+  static std::vector<const State*> typed(void* const* states, std::uint32_t n) {
+    std::vector<const State*> result;
+    for (std::uint32_t i = 0; i < n; ++i) result.push_back(static_cast<const State*>(states[i]));
+    return result;
+  }
+  static graft_status after_step(graft_method* m, void* const* states, std::uint32_t n,
+                                 const graft_values* values, graft_error* error) {
+    if constexpr (detail::HasAfterStep<M>::value) {
+      return guard(error, [&] {
+        self(m)->after_step(typed(states, n), Values(values));
+        return GRAFT_OK;
+      });
+    } else {
+      return (void)m, (void)states, (void)n, (void)values, (void)error, GRAFT_OK;
+    }
+  }
+  static graft_status save(graft_method* m, void* const* states, std::uint32_t n,
+                           const graft_values* values, graft_adapter_file* file,
+                           graft_error* error) {
+    if constexpr (detail::HasSave<M>::value) {
+      return guard(error, [&] {
+        self(m)->save(typed(states, n), Values(values), AdapterFile(file));
+        return GRAFT_OK;
+      });
+    } else {
+      return (void)m, (void)states, (void)n, (void)values, (void)file, (void)error, GRAFT_OK;
+    }
+  }
 
  public:
   /// Without forward() only tensors of the base are replaced, which the host merges itself.
@@ -356,7 +482,10 @@ class MethodOf {
                                           detach,
                                           forward,
                                           kMerges ? merge : nullptr,
-                                          detail::HasStored<M>::value ? stored : nullptr};
+                                          detail::HasStored<M>::value ? stored : nullptr,
+                                          detail::HasLoss<M>::value ? loss : nullptr,
+                                          detail::HasAfterStep<M>::value ? after_step : nullptr,
+                                          detail::HasSave<M>::value ? save : nullptr};
     return std::string_view(id) == GRAFT_IFACE_METHOD ? &api : nullptr;
   }
 };
@@ -371,9 +500,13 @@ class Update {
   std::uint32_t size() const { return update_->n; }
   Value param(std::uint32_t i) const { return {ctx_, update_->param[i]}; }
   Value grad(std::uint32_t i) const { return {ctx_, update_->grad[i]}; }
+  /// Empty where OptimizerOf's state() has said that there is none.
   Value state(std::uint32_t i, std::uint32_t k = 0) const {
     return {ctx_, update_->state[i * n_state_ + k]};
   }
+  /// Of the parameter, as in an adapter's file without prefix; "" for a range of several.
+  std::string_view name(std::uint32_t i) const { return update_->name[i]; }
+  std::uint32_t phase() const { return update_->phase; }
   /// [1], the k-th number that scalars() returned for this step.
   Value scalar(std::uint32_t k) const { return {ctx_, update_->scalars[k]}; }
   /// dst = src, dst being a parameter or a state. Go on with src, not with dst.
@@ -390,6 +523,26 @@ class Update {
 ///   explicit O(Config), or O(Host, Config)
 ///   std::array<double, N> scalars(const graft_step&);   the N numbers that vary from step to step
 ///   void update(const Update&);                         records the update of a group
+///   std::vector<std::int64_t> state(std::string_view name, const std::vector<std::int64_t>& dims,
+///                                   std::uint32_t k);   optional: extents of the k-th state of a
+///                                                       parameter, empty for none
+///   static constexpr uint32_t n_phases; uint32_t phase(const graft_step&);     optional, both
+namespace detail {
+template <class O, class = void>
+struct HasState : std::false_type {};
+template <class O>
+struct HasState<O, std::void_t<decltype(&O::state)>> : std::true_type {};
+
+template <class O, class = void>
+struct Phases : std::false_type {
+  enum : std::uint32_t { kCount = 1 };
+};
+template <class O>
+struct Phases<O, std::void_t<decltype(O::n_phases)>> : std::true_type {
+  enum : std::uint32_t { kCount = O::n_phases };
+};
+}  // namespace detail
+
 template <class O>
 class OptimizerOf {
   using Scalars = decltype(std::declval<O&>().scalars(std::declval<const graft_step&>()));
@@ -415,6 +568,32 @@ class OptimizerOf {
   static graft_status update(graft_optimizer* o, graft_ctx* ctx, const graft_update* update) {
     return detail::record(ctx, [&] { self(o)->update(Update(ctx, update, O::n_state)); });
   }
+  static graft_status state(graft_optimizer* o, const char* name, const std::int64_t* dims,
+                            std::uint32_t n_dims, std::uint32_t k, graft_state_desc* out,
+                            graft_error* error) {
+    if constexpr (detail::HasState<O>::value) {
+      return guard(error, [&] {
+        const std::vector<std::int64_t> shape(dims, dims + n_dims);
+        const std::vector<std::int64_t> made = self(o)->state(name, shape, k);
+        if (made.size() > sizeof out->dims / sizeof *out->dims) {
+          throw Error(GRAFT_E_INTERNAL, "a state has more than 4 axes");
+        }
+        out->n_dims = static_cast<std::uint32_t>(made.size());
+        for (std::size_t i = 0; i < made.size(); ++i) out->dims[i] = made[i];
+        return GRAFT_OK;
+      });
+    } else {
+      return (void)o, (void)name, (void)dims, (void)n_dims, (void)k, (void)out, (void)error,
+             GRAFT_OK;
+    }
+  }
+  static std::uint32_t phase(graft_optimizer* o, const graft_step* step) {
+    if constexpr (detail::Phases<O>::value) {
+      return self(o)->phase(*step);
+    } else {
+      return (void)o, (void)step, 0;
+    }
+  }
 
  public:
   static const void* get_interface(const char* id) {
@@ -427,7 +606,11 @@ class OptimizerOf {
                                              create,
                                              destroy,
                                              scalars,
-                                             update};
+                                             update,
+                                             detail::HasState<O>::value ? state : nullptr,
+                                             detail::Phases<O>::value ? phase : nullptr,
+                                             detail::Phases<O>::kCount,
+                                             0};
     return std::string_view(id) == GRAFT_IFACE_OPTIMIZER ? &api : nullptr;
   }
 };

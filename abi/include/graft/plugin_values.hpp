@@ -159,6 +159,8 @@ class Value {
   Value skew() const;
   /// (this + shift 1)^-1 of square matrices [n, b, b].
   Value inverse(double shift = 0) const;
+  /// Orthonormal columns that span those of matrices [n, a, b], b <= a.
+  Value orthonormal() const;
   /// A matrix transposed.
   Value t() const { return permute({1, 0}); }
   Value slice(std::int32_t axis, std::int64_t from, std::int64_t to) const {
@@ -239,6 +241,9 @@ inline Value Value::skew() const {
 }
 inline Value Value::inverse(double shift) const {
   return call<1>("inverse", {*this}, {attr("shift", shift)})[0];
+}
+inline Value Value::orthonormal() const {
+  return call<1>("orthonormal", {*this})[0];
 }
 
 }  // namespace graft::plugin

@@ -126,7 +126,7 @@ Body gather, scatter_add, write_rows;                                           
 Body reduce_sum, sum_squares, adam_update;                                      // reduce.cpp
 Body matmul;                                                                    // matmul.cpp
 Body attention, attention_bwd;                                                  // attention.cpp
-Body skew, unskew, inverse;                                                     // small.cpp
+Body skew, unskew, inverse, orthonormal;                                        // small.cpp
 using Bytes = uint64_t(graft_device*, const graft_kernel_args*);
 Bytes norm_bwd_weight_workspace, reduce_sum_workspace, sum_squares_workspace, matmul_workspace,
     attention_workspace, attention_bwd_workspace;

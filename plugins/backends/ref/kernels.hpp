@@ -12,7 +12,7 @@ Body rope;                                                    // rope.cpp
 Body gather, scatter_add, write_rows;                         // rows.cpp
 Body cross_entropy, cross_entropy_bwd;                        // cross_entropy.cpp
 Body dropout;                                                 // dropout.cpp
-Body skew, unskew, inverse;                                   // small.cpp
+Body skew, unskew, inverse, orthonormal;                      // small.cpp
 Body attention, attention_bwd;                                // attention.cpp
 Body swiglu, swiglu_bwd, add_norm, adam_update, sum_squares;  // fused.cpp
 

@@ -1,4 +1,4 @@
-// Batches of small square matrices.
+// Batches of small matrices.
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -84,6 +84,76 @@ void inverse(const graft_kernel_args& args) {
           e[i * b + j] -= factor * e[k * b + j];
         }
       }
+    }
+  }
+  store(y, args.out[0]);
+}
+
+namespace {
+
+/// v less its parts along the first k rows of y, twice: once leaves what rounding has made of them.
+void remove_parts(std::vector<double>& v, const double* y, std::int64_t k) {
+  const auto a = static_cast<std::int64_t>(v.size());
+  for (int pass = 0; pass < 2; ++pass) {
+    for (std::int64_t j = 0; j < k; ++j) {
+      const double* q = y + j * a;
+      double dot = 0;
+      for (std::int64_t i = 0; i < a; ++i) dot += q[i] * v[static_cast<std::size_t>(i)];
+      for (std::int64_t i = 0; i < a; ++i) v[static_cast<std::size_t>(i)] -= dot * q[i];
+    }
+  }
+}
+
+double squares(const std::vector<double>& v) {
+  double sum = 0;
+  for (const double x : v) sum += x * x;
+  return sum;
+}
+
+/// What stands for a column that depends on the k before it, not yet of length 1.
+std::vector<double> substitute(const double* y, std::int64_t k, std::int64_t a) {
+  std::vector<double> best;
+  double most = -1;
+  for (std::int64_t i = 0; i < a && most < 0.5; ++i) {
+    std::vector<double> unit(static_cast<std::size_t>(a), 0.0);
+    unit[static_cast<std::size_t>(i)] = 1;
+    remove_parts(unit, y, k);
+    const double rest = squares(unit);
+    if (rest <= most) continue;
+    most = rest;
+    best = std::move(unit);
+  }
+  return best;
+}
+
+/// Columns of x [a, b] made orthonormal, as rows of y.
+void gram_schmidt(const double* x, double* y, std::int64_t a, std::int64_t b) {
+  for (std::int64_t k = 0; k < b; ++k) {
+    std::vector<double> v;
+    for (std::int64_t i = 0; i < a; ++i) v.push_back(x[i * b + k]);
+    const double before = squares(v);
+    remove_parts(v, y, k);
+    if (!(squares(v) > 1e-12 * before)) v = substitute(y, k, a);
+    const double length = std::sqrt(squares(v));
+    for (std::int64_t i = 0; i < a; ++i) y[k * a + i] = v[static_cast<std::size_t>(i)] / length;
+  }
+}
+
+}  // namespace
+
+void orthonormal(const graft_kernel_args& args) {
+  const graft_view& view = args.in[0];
+  require(view.ndim == 3 && view.shape[2] <= view.shape[1] && same_shape(view, args.out[0]),
+          "orthonormal: x and y are [n, a, b] with b <= a");
+  const std::int64_t a = view.shape[1], b = view.shape[2];
+  const Values x = load(view);
+  Values y(x.size(), 0.0);
+  std::vector<double> rows(static_cast<std::size_t>(a * b));
+  for (std::int64_t m = 0; m < view.shape[0]; ++m) {
+    gram_schmidt(x.data() + m * a * b, rows.data(), a, b);
+    for (std::int64_t i = 0; i < a * b; ++i) {
+      y[static_cast<std::size_t>(m * a * b + i)] =
+          rows[static_cast<std::size_t>(i % b * a + i / b)];
     }
   }
   store(y, args.out[0]);

@@ -38,6 +38,7 @@ constexpr graft_kernel kTable[] = {
     entry<skew, 1, 1, 1>("skew/1"),
     entry<unskew, 1, 1, 1>("unskew/1"),
     entry<inverse, 1, 1, 1>("inverse/1"),
+    entry<orthonormal, 1, 1, 1>("orthonormal/1"),
     // optional
     entry<swiglu, 2, 2, 1>("swiglu/1"),
     entry<swiglu_bwd, 3, 3, 2>("swiglu_bwd/1"),

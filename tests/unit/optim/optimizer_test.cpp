@@ -33,7 +33,7 @@ class Bench {
         api, validate(options, parse_json(api.config_schema, optimizer), optimizer), Log{},
         ref_device(), parameters_, layout_, dtype, scratch);
     scratch->allocate(ref_device());
-    memory_ = ParameterMemory::allocate(ref_device(), layout_, dtype, true, optimizer_->n_state());
+    memory_ = ParameterMemory::allocate(ref_device(), layout_, dtype, true, optimizer_->states());
     optimizer_->bind(memory_);
   }
 
@@ -139,9 +139,9 @@ TEST(Optimizer, SgdIsTorchs) {
 }
 
 TEST(Optimizer, TakesMemoryForTheStatesThatItUses) {
-  EXPECT_EQ(Bench("sgd", Json::object()).optimizer().n_state(), 0u);
-  EXPECT_EQ(Bench("sgd", {{"momentum", 0.9}}).optimizer().n_state(), 1u);
-  EXPECT_EQ(Bench("adamw", Json::object()).optimizer().n_state(), 2u);
+  EXPECT_EQ(Bench("sgd", Json::object()).optimizer().states().size(), 0u);
+  EXPECT_EQ(Bench("sgd", {{"momentum", 0.9}}).optimizer().states().size(), 1u);
+  EXPECT_EQ(Bench("adamw", Json::object()).optimizer().states().size(), 2u);
 }
 
 TEST(Optimizer, ANormThatIsNoNumberChangesNothing) {
