@@ -23,19 +23,19 @@ graft_status forward(graft_method*, void*, graft_ctx*, const graft_hook*) {
   throw 17;
 }
 
-const graft_method_api table = {sizeof(graft_method_api),
-                                GRAFT_SITE_LINEAR,
-                                "throws",
-                                R"({"type": "object"})",
-                                nullptr,
-                                create,
-                                destroy,
-                                nullptr,
-                                attach,
-                                detach,
-                                forward,
-                                nullptr,
-                                nullptr};
+const graft_method_api table = [] {
+  graft_method_api t{};
+  t.struct_size = sizeof t;
+  t.site_kinds = GRAFT_SITE_LINEAR;
+  t.name = "throws";
+  t.config_schema = R"({"type": "object"})";
+  t.create = create;
+  t.destroy = destroy;
+  t.attach = attach;
+  t.detach = detach;
+  t.forward = forward;
+  return t;
+}();
 
 const void* get_interface(const char* id) {
   return std::strcmp(id, GRAFT_IFACE_METHOD) ? nullptr : &table;

@@ -25,54 +25,28 @@ struct Galore {
   static constexpr std::uint32_t flags = 0;
   static constexpr std::uint32_t n_state = 3;   // m, v, P
   static constexpr std::uint32_t n_phases = 2;  // 1: P is found anew
-  static constexpr const char* schema = R"({
+  static constexpr const char* schema = R"json({
     "type": "object", "additionalProperties": false, "properties": {
       "rank": {"type": "integer", "minimum": 1, "default": 128,
         "description": "Of the projection; matrices with no longer side are not projected"},
       "interval": {"type": "integer", "minimum": 1, "default": 200,
-        "description": "Steps between two projections (update_proj_gap)"
-}, "scale" : {
-  "type" : "number",
-  "exclusiveMinimum" : 0,
-  "default" : 0.25,
-  "description" : "Factor on projected updates"
-},
-             "targets" : {
-               "type" : "array",
-               "minItems" : 1,
-               "items" : {"type" : "string"},
-               "default" : [ "self_attn", "mlp" ],
-               "description" : "Matrices whose names hold one of these are projected"
-             },
-                         "iterations" : {
-                           "type" : "integer",
-                           "minimum" : 1,
-                           "default" : 4,
-                           "description" : "Of the subspace iteration that finds a projection"
-                         },
-                                        "betas"
-    : {
-      "type" : "array",
-      "minItems" : 2,
-      "maxItems" : 2,
-      "default" : [ 0.9, 0.999 ],
-      "items" : {"type" : "number", "minimum" : 0, "exclusiveMaximum" : 1},
-      "description" : "Decay of the running means of the gradient and of its square"
-    },
-      "eps" : {
-        "type" : "number",
-        "minimum" : 0,
-        "default" : 1e-6,
-        "description" : "Added to the denominator"
-      },
-              "weight_decay" : {
-  "type" : "number",
-           "minimum" : 0,
-           "default" : 0,
-           "description" : "Each step takes lr * weight_decay of every decayed parameter"
-}
-}
-})";
+        "description": "Steps between two projections (update_proj_gap)"},
+      "scale": {"type": "number", "exclusiveMinimum": 0, "default": 0.25,
+        "description": "Factor on projected updates"},
+      "targets": {"type": "array", "minItems": 1, "items": {"type": "string"},
+        "default": ["self_attn", "mlp"],
+        "description": "Matrices whose names hold one of these are projected"},
+      "iterations": {"type": "integer", "minimum": 1, "default": 4,
+        "description": "Of the subspace iteration that finds a projection"},
+      "betas": {"type": "array", "minItems": 2, "maxItems": 2, "default": [0.9, 0.999],
+        "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+        "description": "Decay of the running means of the gradient and of its square"},
+      "eps": {"type": "number", "minimum": 0, "default": 1e-6,
+        "description": "Added to the denominator"},
+      "weight_decay": {"type": "number", "minimum": 0, "default": 0,
+        "description": "Each step takes lr * weight_decay of every decayed parameter"}
+    }
+  })json";
 
   explicit Galore(Config c)
       : rank(c.i64("/rank")),
@@ -83,72 +57,69 @@ struct Galore {
         beta2(c.f64("/betas/1")),
         eps(c.f64("/eps")),
         weight_decay(c.f64("/weight_decay")) {
-  for (std::uint32_t i = 0; i < c.count("/targets"); ++i) {
-    targets.emplace_back(c.str(("/targets/" + std::to_string(i)).c_str()));
-  }
-}
-
-bool projected(std::string_view parameter, const Dims& dims) const {
-  if (dims.size() != 2 || std::min(dims[0], dims[1]) <= rank) return false;
-  return std::any_of(targets.begin(), targets.end(), [&](const std::string& part) {
-    return parameter.find(part) != std::string_view::npos;
-  });
-}
-
-Dims state(std::string_view parameter, const Dims& dims, std::uint32_t k) const {
-  if (!projected(parameter, dims)) return k == 2 ? Dims() : dims;
-  const bool wide = dims[0] < dims[1];
-  if (k == 2) return {wide ? dims[0] : dims[1], rank};
-  return wide ? Dims{rank, dims[1]} : Dims{dims[0], rank};
-}
-
-std::uint32_t phase(const graft_step& step) const {
-  return (step.index - 1) % interval == 0;
-}
-
-std::array<double, 2> scalars(const graft_step& step) const {
-  const double t = static_cast<double>(step.index);
-  return {step.lr * std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t)),
-          step.decays ? 1 - step.lr * weight_decay : 1};
-}
-
-/// The leading singular vectors of g's shorter side, as columns.
-Value subspace(Value g, bool wide, Value start) const {
-  const std::int64_t side = start.dim(0);
-  Value y = start.reshape({1, side, rank}).orthonormal();
-  for (std::int64_t i = 0; i < iterations; ++i) {
-    const Value flat = y.reshape({side, rank});
-    const Value turned = wide ? g.mm(g.tmm(flat)) : g.tmm(g.mm(flat));
-    y = turned.reshape({1, side, rank}).orthonormal();
-  }
-  return y.reshape({side, rank});
-}
-
-void update(const Update& u) const {
-  for (std::uint32_t i = 0; i < u.size(); ++i) {
-    const Value p = u.param(i), g = u.grad(i), kept = u.state(i, 2);
-    const bool wide = kept && g.dim(0) < g.dim(1);
-    Value basis = kept, r = g;
-    if (kept && u.phase() == 1) {
-      basis = subspace(g, wide, kept);
-      u.assign(kept, basis);
+    for (std::uint32_t i = 0; i < c.count("/targets"); ++i) {
+      targets.emplace_back(c.str(("/targets/" + std::to_string(i)).c_str()));
     }
-    if (kept) r = wide ? basis.tmm(g) : g.mm(basis);
-    const Value m = u.state(i, 0) * beta1 + r * (1 - beta1);
-    const Value v = u.state(i, 1) * beta2 + r * r * (1 - beta2);
-    u.assign(u.state(i, 0), m);
-    u.assign(u.state(i, 1), v);
-    Value step = m / (v.sqrt() + eps);
-    if (kept) step = (wide ? basis.mm(step) : step.mmT(basis)) * scale;
-    u.assign(p, (p - step * u.scalar(0)) * u.scalar(1));
   }
-}
 
-std::int64_t rank, interval, iterations;
-double scale, beta1, beta2, eps, weight_decay;
-std::vector<std::string> targets;
-}
-;
+  bool projected(std::string_view parameter, const Dims& dims) const {
+    if (dims.size() != 2 || std::min(dims[0], dims[1]) <= rank) return false;
+    return std::any_of(targets.begin(), targets.end(), [&](const std::string& part) {
+      return parameter.find(part) != std::string_view::npos;
+    });
+  }
+
+  Dims state(std::string_view parameter, const Dims& dims, std::uint32_t k) const {
+    if (!projected(parameter, dims)) return k == 2 ? Dims() : dims;
+    const bool wide = dims[0] < dims[1];
+    if (k == 2) return {wide ? dims[0] : dims[1], rank};
+    return wide ? Dims{rank, dims[1]} : Dims{dims[0], rank};
+  }
+
+  std::uint32_t phase(const graft_step& step) const { return (step.index - 1) % interval == 0; }
+
+  std::array<double, 2> scalars(const graft_step& step) const {
+    const double t = static_cast<double>(step.index);
+    return {step.lr * std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t)),
+            step.decays ? 1 - step.lr * weight_decay : 1};
+  }
+
+  /// The leading singular vectors of g's shorter side, as columns.
+  Value subspace(Value g, bool wide, Value start) const {
+    const std::int64_t side = start.dim(0);
+    Value y = start.reshape({1, side, rank}).orthonormal();
+    for (std::int64_t i = 0; i < iterations; ++i) {
+      const Value flat = y.reshape({side, rank});
+      const Value turned = wide ? g.mm(g.tmm(flat)) : g.tmm(g.mm(flat));
+      y = turned.reshape({1, side, rank}).orthonormal();
+    }
+    return y.reshape({side, rank});
+  }
+
+  void update(const Update& u) const {
+    for (std::uint32_t i = 0; i < u.size(); ++i) {
+      const Value p = u.param(i), g = u.grad(i), kept = u.state(i, 2);
+      const bool wide = kept && g.dim(0) < g.dim(1);
+      Value basis = kept, r = g;
+      if (kept && u.phase() == 1) {
+        basis = subspace(g, wide, kept);
+        u.assign(kept, basis);
+      }
+      if (kept) r = wide ? basis.tmm(g) : g.mm(basis);
+      const Value m = u.state(i, 0) * beta1 + r * (1 - beta1);
+      const Value v = u.state(i, 1) * beta2 + r * r * (1 - beta2);
+      u.assign(u.state(i, 0), m);
+      u.assign(u.state(i, 1), v);
+      Value step = m / (v.sqrt() + eps);
+      if (kept) step = (wide ? basis.mm(step) : step.mmT(basis)) * scale;
+      u.assign(p, (p - step * u.scalar(0)) * u.scalar(1));
+    }
+  }
+
+  std::int64_t rank, interval, iterations;
+  double scale, beta1, beta2, eps, weight_decay;
+  std::vector<std::string> targets;
+};
 
 }  // namespace
 

@@ -50,8 +50,13 @@ class Optimizer {
       }
     }
     for (std::uint32_t k = 0; k < api_->n_scalars; ++k) scalars.push_back(graph.value(cat("c", k)));
-    const graft_update update{sizeof(graft_update), 2, param.data(), grad.data(), state.data(),
-                              scalars.data()};
+    graft_update update{};
+    update.struct_size = sizeof update;
+    update.n = 2;
+    update.param = param.data();
+    update.grad = grad.data();
+    update.state = state.data();
+    update.scalars = scalars.data();
     EXPECT_EQ(api_->update(self_, &graph, &update), GRAFT_OK) << graph.message;
     return graph.effects;
   }
