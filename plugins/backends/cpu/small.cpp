@@ -1,5 +1,6 @@
 // Batches of small matrices, in f64 inside: they are a trace of the work of a step.
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "plugins/backends/cpu/call.hpp"
@@ -38,28 +39,35 @@ std::int64_t side_of(const graft_view& packed, const graft_view& square) {
   return b;
 }
 
-/// a = a^-1 by way of e, which begins as 1.
+/// e = a^-1, where e begins as 0: the factors L and U of the rows of a that `order` names, in their
+/// place, then for each column of the unit matrix the two triangular systems. ref eliminates on both
+/// sides instead, so neither is the other's copy.
 void invert(double* a, double* e, std::int64_t b) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(b));
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  const auto row = [&](std::int64_t i) { return a + order[static_cast<std::size_t>(i)] * b; };
   for (std::int64_t k = 0; k < b; ++k) {
     std::int64_t best = k;
     for (std::int64_t i = k + 1; i < b; ++i) {
-      if (std::fabs(a[i * b + k]) > std::fabs(a[best * b + k])) best = i;
+      if (std::fabs(row(i)[k]) > std::fabs(row(best)[k])) best = i;
     }
-    const double pivot = a[best * b + k];
-    for (std::int64_t j = 0; j < b; ++j) {
-      std::swap(a[k * b + j], a[best * b + j]);
-      std::swap(e[k * b + j], e[best * b + j]);
-      a[k * b + j] /= pivot;
-      e[k * b + j] /= pivot;
+    std::swap(order[static_cast<std::size_t>(k)], order[static_cast<std::size_t>(best)]);
+    for (std::int64_t i = k + 1; i < b; ++i) {
+      const double factor = row(i)[k] /= row(k)[k];
+      for (std::int64_t j = k + 1; j < b; ++j) row(i)[j] -= factor * row(k)[j];
     }
-    for (std::int64_t i = 0; i < b; ++i) {
-      const double factor = a[i * b + k];
-      if (i == k || factor == 0) continue;
-      for (std::int64_t j = 0; j < b; ++j) {
-        a[i * b + j] -= factor * a[k * b + j];
-        e[i * b + j] -= factor * e[k * b + j];
-      }
+  }
+  for (std::int64_t i = 0; i < b; ++i) e[i * b + order[static_cast<std::size_t>(i)]] = 1;
+  for (std::int64_t i = 1; i < b; ++i) {
+    for (std::int64_t k = 0; k < i; ++k) {
+      for (std::int64_t c = 0; c < b; ++c) e[i * b + c] -= row(i)[k] * e[k * b + c];
     }
+  }
+  for (std::int64_t i = b - 1; i >= 0; --i) {
+    for (std::int64_t k = i + 1; k < b; ++k) {
+      for (std::int64_t c = 0; c < b; ++c) e[i * b + c] -= row(i)[k] * e[k * b + c];
+    }
+    for (std::int64_t c = 0; c < b; ++c) e[i * b + c] /= row(i)[i];
   }
 }
 
@@ -107,10 +115,7 @@ void inverse(Call& call) {
 #endif
   for (std::int64_t m = 0; m < n; ++m) {
     double *a = x.data() + m * b * b, *e = y.data() + m * b * b;
-    for (std::int64_t i = 0; i < b; ++i) {
-      e[i * b + i] = 1;
-      a[i * b + i] += shift;
-    }
+    for (std::int64_t i = 0; i < b; ++i) a[i * b + i] += shift;
     invert(a, e, b);
   }
   store(y, call.out_dense(0));

@@ -12,6 +12,7 @@
 #include "core/graph/differentiate.hpp"
 #include "core/model/model.hpp"
 #include "tests/unit/adapt/methods.hpp"
+#include "tests/unit/graph/central_difference.hpp"
 #include "tests/unit/graph/ref_device.hpp"
 #include "tests/unit/model/tiny_model.hpp"
 
@@ -188,13 +189,7 @@ inline void expect_right_gradients(Step& step, const std::string& part = "") {
     for (const double g : analytic[i]) largest = std::max(largest, std::abs(g));
     EXPECT_GT(largest, 1e-6) << name << " has no gradient";
     for (std::size_t k = 0; k < n; k += stride) {
-      const double h = 1e-5, before = step.values[i][k];
-      step.values[i][k] = before + h;
-      const double above = step.loss();
-      step.values[i][k] = before - h;
-      const double below = step.loss();
-      step.values[i][k] = before;
-      const double numeric = (above - below) / (2 * h);
+      const double numeric = central_difference(step.values[i][k], [&] { return step.loss(); });
       EXPECT_NEAR(analytic[i][k], numeric, 1e-6 * std::max(1.0, std::abs(numeric)))
           << name << " [" << k << "]";
     }

@@ -7,6 +7,7 @@
 
 #include "core/graph/differentiate.hpp"
 #include "core/graph/program.hpp"
+#include "tests/unit/graph/central_difference.hpp"
 #include "tests/unit/graph/ref_device.hpp"
 
 namespace graft::core {
@@ -117,13 +118,8 @@ TEST_P(Gradients, MatchCentralDifferences) {
     for (std::size_t i = 0; i < probe.values.size(); ++i) {
       double largest = 0;
       for (std::size_t k = 0; k < probe.values[i].size(); ++k) {
-        const double h = 1e-5, before = probe.values[i][k];
-        probe.values[i][k] = before + h;
-        const double above = probe.loss();
-        probe.values[i][k] = before - h;
-        const double below = probe.loss();
-        probe.values[i][k] = before;
-        const double numeric = (above - below) / (2 * h);
+        const double numeric =
+            test::central_difference(probe.values[i][k], [&] { return probe.loss(); });
         EXPECT_NEAR(analytic[i][k], numeric, 2e-7 * std::max(1.0, std::abs(numeric)))
             << "operand " << i << ", element " << k;
         largest = std::max(largest, std::abs(numeric));

@@ -38,6 +38,8 @@ void expect_shares(const std::map<std::int32_t, int>& counts,
 }
 
 const std::vector<float> five = logits_of({0.1, 0.4, 0.05, 0.3, 0.15});
+/// Shares where only the two likeliest of the five are left.
+const std::map<std::int32_t, double> two_likeliest = {{1, 0.4 / 0.7}, {3, 0.3 / 0.7}};
 
 TEST(Sampling, DrawsByProbability) {
   expect_shares(draws(five, {}), {{0, 0.1}, {1, 0.4}, {2, 0.05}, {3, 0.3}, {4, 0.15}});
@@ -63,7 +65,7 @@ TEST(Sampling, GreedyTakesTheLikeliestAndTheFirstOfEquals) {
 TEST(Sampling, TopKKeepsTheLikeliest) {
   Sampling s;
   s.top_k = 2;
-  expect_shares(draws(five, s), {{1, 0.4 / 0.7}, {3, 0.3 / 0.7}});
+  expect_shares(draws(five, s), two_likeliest);
   s.top_k = 99;
   EXPECT_EQ(draws(five, s).size(), 5u);
 }
@@ -71,7 +73,7 @@ TEST(Sampling, TopKKeepsTheLikeliest) {
 TEST(Sampling, TopPKeepsTheSmallestSetThatReachesIt) {
   Sampling s;
   s.top_p = 0.65;
-  expect_shares(draws(five, s), {{1, 0.4 / 0.7}, {3, 0.3 / 0.7}});
+  expect_shares(draws(five, s), two_likeliest);
   s.top_p = 0.75;
   expect_shares(draws(five, s), {{1, 0.4 / 0.85}, {3, 0.3 / 0.85}, {4, 0.15 / 0.85}});
   s.top_p = 0.01;  // at least one
@@ -91,7 +93,7 @@ TEST(Sampling, TopPComesAfterTopK) {
 TEST(Sampling, MinPIsRelativeToTheLikeliest) {
   Sampling s;
   s.min_p = 0.5;
-  expect_shares(draws(five, s), {{1, 0.4 / 0.7}, {3, 0.3 / 0.7}});
+  expect_shares(draws(five, s), two_likeliest);
   s.min_p = 1;
   EXPECT_EQ(draws(five, s).size(), 1u);
 }
