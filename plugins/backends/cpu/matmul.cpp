@@ -62,9 +62,12 @@ std::uint64_t bytes_of_one(const graft_device& device, GemmCall g) {
 
 std::uint64_t matmul_workspace(graft_device* device, const graft_kernel_args* args) {
   const GemmCall g = shapes_of(*device, *args, args->in[0], args->in[1], args->out[0]);
-  // Own kernels compute what oneDNN leaves, each at its time in the same memory.
+  // Own kernels compute what oneDNN leaves, each at its time in the same memory. Should columns be
+  // fewer than now, the product is small: both operands in panels take kSmall.
+  constexpr std::uint64_t kSmall = std::uint64_t{1} << 20;
+  const GemmCall rest = device->products->leaves(g);
   const std::uint64_t together =
-      std::max(device->isa->gemm_workspace(&g), device->products->scratch_bytes(g));
+      std::max(device->isa->gemm_workspace(&rest) + kSmall, device->products->scratch_bytes(g));
   if (!one_thread_each(g, batches_of(args->out[0]))) return together;
   const auto apart = static_cast<std::uint64_t>(g.threads) * bytes_of_one(*device, g);
   return together > apart ? together : apart;

@@ -13,6 +13,7 @@ namespace graft_cpu {
 namespace {
 
 constexpr std::size_t kMostEntries = 512;
+constexpr std::int64_t kSmallProduct = 65536;  ///< multiplications that are not worth a primitive
 
 /// oneDNN takes its number of threads from the calling thread's OpenMP setting.
 class Threads {
@@ -80,7 +81,7 @@ bool Products::takes(const GemmCall& c) const {
   if (!plain(c.m, c.a_row, c.k, c.a_col) || !plain(c.k, c.b_row, c.n, c.b_col)) return false;
   if (c.c_col != 1 || c.c_row < c.n) return false;
   if (c.bias && c.alpha != 1) return false;  // a bias is added before anything is scaled
-  if (c.m <= 8 || c.m * c.n * c.k < 65536) return false;
+  if (c.m <= 8 || c.m * c.n * c.k < kSmallProduct) return false;
   // Where oneDNN copies all of a wide transposed operand for a few rows, reading it once is faster.
   return !(isa_ != Isa::kAvx512 && c.b_row == 1 && c.n > 16 * c.m);
 }
@@ -138,6 +139,22 @@ std::uint64_t Products::scratch_bytes(const GemmCall& c) {
   if (isa_ == Isa::kAvx512 && c.k > 64 && sums_over_rows(c)) piece.k = largest_piece(c.k);
   const Entry& entry = entry_of(piece);
   return entry.primitive ? entry.scratch.get_size() : 0;
+}
+
+GemmCall Products::leaves(const GemmCall& c) {
+  if (!takes(c)) return c;
+  {
+    const Threads threads(threads_);
+    if (!entry_of(c).primitive) return c;
+  }
+  GemmCall rest = c;
+  const bool over_rows = sums_over_rows(c);
+  std::int64_t& extent = over_rows ? rest.k : rest.m;
+  const std::int64_t others = over_rows ? c.m * c.n : c.n * c.k;
+  std::int64_t most = std::max<std::int64_t>(15, kSmallProduct / others);
+  if (!over_rows && isa_ != Isa::kAvx512 && c.b_row == 1) most = std::max(most, (c.n - 1) / 16);
+  extent = std::min(extent, most);
+  return rest;
 }
 
 void Products::run_whole(const GemmCall& c, const Memory& scratch, const Own& own) {

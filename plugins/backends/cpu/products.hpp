@@ -25,6 +25,9 @@ class Products {
   /// Scratch memory that oneDNN wants for it.
   std::uint64_t scratch_bytes(const GemmCall& call);
 
+  /// The largest product that own kernels are given of this one, or of one with fewer rows.
+  GemmCall leaves(const GemmCall& call);
+
   /// Computes it; `own` is given the rest that is not worth a primitive.
   void run(const GemmCall& call, const Memory& scratch, const Own& own);
 
