@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -122,7 +123,7 @@ std::string model_options(const Options& options) {
       char* end = nullptr;
       path = adapter.substr(0, equals);
       strength = std::strtod(adapter.c_str() + equals + 1, &end);
-      if (*end || equals + 1 == adapter.size()) {
+      if (*end || equals + 1 == adapter.size() || !std::isfinite(strength)) {
         throw UsageError("--adapter " + adapter + ": '" + adapter.substr(equals + 1) +
                          "' is no strength; DIR=0.5 is meant.");
       }

@@ -89,6 +89,8 @@ int main(int argc, char** argv) {
     return status;
   } catch (const UsageError& e) {
     return complain(e.what(), kUsage);
+  } catch (const graft::Error& e) {
+    return complain(e.what(), e.status() == GRAFT_E_CONFIG ? kUsage : kFailed);
   } catch (const std::bad_alloc&) {
     return complain("out of memory.", kFailed);
   } catch (const std::exception& e) {

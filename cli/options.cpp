@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <numeric>
 
@@ -87,7 +88,7 @@ double Options::number(const std::string& name, double otherwise) const {
   const std::string text = value(name);
   char* end = nullptr;
   const double number = std::strtod(text.c_str(), &end);
-  if (text.empty() || *end) {
+  if (text.empty() || *end || !std::isfinite(number)) {
     throw UsageError("--" + name + " is '" + text + "'; a number is expected.");
   }
   return number;

@@ -114,6 +114,7 @@ bool is_path(const std::string& key) {
 }
 
 Json path_value(const std::string& text) {
+  if (text == "-" || text.empty()) return text;
   return fs::absolute(text).lexically_normal().string();
 }
 

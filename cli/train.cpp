@@ -38,9 +38,9 @@ graft::Session open_session(const graft::Engine& engine, const Options& options)
   try {
     return graft::Session(engine, run.json, run.base_dir, to_text(how));
   } catch (const graft::Error& e) {
+    if (e.status() != GRAFT_E_CONFIG) throw;
     const std::string message = e.what();
     const std::string librarys_name = "run.json";
-    if (e.status() != GRAFT_E_INVALID || message.rfind(librarys_name, 0) != 0) throw;
     const std::string& path = options.positional.at(0);
     const std::string name = path == "-" ? "standard input" : path;
     std::string text;

@@ -74,8 +74,26 @@ std::string list(const std::vector<std::string>& names) {
                                   const Json& rule, std::string_view who) {
   const std::string word = rule.is_string() ? rule.get<std::string>() : rule.dump();
   const std::vector<std::string> known = known_suffixes(sites, kinds);
-  throw Error(GRAFT_E_INVALID, cat(who, ": '", word, "' matches no module of this model. Closest: ",
-                                   list(nearest(word, known, 3)), ". All: ", list(known), "."));
+  const bool is_end =
+      rule.is_string() && std::find(known.begin(), known.end(), word) != known.end();
+  throw Error(GRAFT_E_INVALID,
+              cat(who, ": '", word, "' matches no module of this model. ",
+                  is_end ? cat("As text it is a regular expression for whole names; [\"", word,
+                               "\"] are the modules whose names end so. ")
+                         : cat("Closest: ", list(nearest(word, known, 3)), ". "),
+                  "All: ", list(known), "."));
+}
+
+/// What takes away all that 'targets' matches.
+[[noreturn]] void left_nothing(const Json& options, std::int64_t layers, std::string_view who) {
+  std::string rules;
+  for (const char* key : {"layers", "exclude", "modules_to_save"}) {
+    const auto found = options.find(key);
+    if (found == options.end() || found->is_null()) continue;
+    rules += cat(rules.empty() ? "" : " and ", '\'', key, "' ", found->dump());
+  }
+  throw Error(GRAFT_E_INVALID, cat(who, ": 'targets' matches modules, but with ", rules,
+                                   " none is left. The model's layers are 0 to ", layers - 1, "."));
 }
 
 }  // namespace
@@ -109,8 +127,12 @@ std::vector<std::size_t> match_sites(const std::vector<SiteInfo>& sites, std::ui
     }
   }
   std::vector<std::size_t> matched;
+  bool any = false;
+  std::int64_t n_layers = 0;
   for (std::size_t i = 0; i < sites.size(); ++i) {
+    n_layers = std::max<std::int64_t>(n_layers, sites[i].layer + 1);
     if (!of_kind(sites[i]) || !fits(sites[i], targets, who)) continue;
+    any = true;
     if (!named_whole(sites[i], targets) && !in_layers(sites[i], layers)) continue;
     if (std::any_of(saved.begin(), saved.end(), [&](const Json& module) {
           return lies_in(sites[i].name, module.get<std::string>());
@@ -120,6 +142,7 @@ std::vector<std::size_t> match_sites(const std::vector<SiteInfo>& sites, std::ui
     if (!exclude.is_null() && fits(sites[i], exclude, who)) continue;
     matched.push_back(i);
   }
+  if (matched.empty() && any) left_nothing(options, n_layers, who);
   if (matched.empty()) matched_nothing(sites, kinds, targets, who);
   return matched;
 }

@@ -47,7 +47,9 @@ graft_status guard(graft_error* error, Body&& body) noexcept {
     // An answer that is no error for a part of the core is one here: the caller gets no result.
     return put_error(error, e.status() < 0 ? e.status() : graft_status{GRAFT_E_INVALID}, e.what());
   } catch (const std::filesystem::filesystem_error& e) {
-    return put_error(error, GRAFT_E_IO, e.what());
+    const std::string text =
+        cat("cannot use '", e.path1().string(), "': ", e.code().message(), ".");
+    return put_error(error, GRAFT_E_IO, text.c_str());
   } catch (const std::bad_alloc&) {
     return put_error(error, GRAFT_E_NO_MEMORY, "out of memory.");
   } catch (const std::exception& e) {

@@ -1,6 +1,7 @@
 // graft.h: inference.
 #include "core/api/engine.hpp"
 #include "core/api/guard.hpp"
+#include "core/base/config_error.hpp"
 #include "core/base/schema.hpp"
 #include "core/infer/inference.hpp"
 #include "core/infer/merge.hpp"
@@ -25,9 +26,10 @@ InferenceOptions read_options(const char* options_json) {
           "path": {"type": "string", "minLength": 1},
           "strength": {"type": "number", "default": 1}}}}}})json",
                                  "the schema of model options");
-  const Json json =
-      validate(options_json ? parse_json(options_json, "model options") : Json::object(), schema,
-               "model options");
+  const Json json = of_the_config([&] {
+    return validate(options_json ? parse_json(options_json, "model options") : Json::object(),
+                    schema, "model options");
+  });
   InferenceOptions options;
   options.backend = json["backend"];
   options.dtype = json["dtype"];
@@ -70,7 +72,8 @@ graft_status graft_score(graft_model* model, const char* request_json, int32_t t
 graft_status graft_generate(graft_model* model, const char* request_json, graft_text_fn on_text,
                             void* user, graft_text** out, graft_error* error) {
   return guard(error, [&] {
-    const Json request = parse_json(require_text(request_json, "request_json"), "generate request");
+    const std::string text = require_text(request_json, "request_json");
+    const Json request = of_the_config([&] { return parse_json(text, "generate request"); });
     TextSink sink;
     if (on_text) {
       sink = [&](std::string_view piece) { return on_text(user, piece.data(), piece.size()) == 0; };

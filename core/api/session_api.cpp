@@ -1,6 +1,7 @@
 // graft.h: training.
 #include "core/api/engine.hpp"
 #include "core/api/guard.hpp"
+#include "core/base/config_error.hpp"
 #include "core/base/schema.hpp"
 #include "core/train/run.hpp"
 
@@ -20,9 +21,10 @@ RunOptions read_options(const char* options_json) {
       "force": {"type": "boolean", "default": false},
       "profile": {"type": "boolean", "default": false}}})json",
                                  "the schema of session options");
-  const Json json =
-      validate(options_json ? parse_json(options_json, "session options") : Json::object(), schema,
-               "session options");
+  const Json json = of_the_config([&] {
+    return validate(options_json ? parse_json(options_json, "session options") : Json::object(),
+                    schema, "session options");
+  });
   return {json["resume"], json["force"], json["profile"]};
 }
 
@@ -45,8 +47,8 @@ graft_status graft_session_create(graft_engine* engine, const char* config_json,
   return guard(error, [&] {
     require(out, "out");
     const auto& state = require(engine, "engine").state;
-    const Json run = parse_json(require_text(config_json, "config_json"), "run.json");
-    RunConfig config = read_run_config(run, base_dir ? base_dir : "", state->registry);
+    RunConfig config = read_run_config(require_text(config_json, "config_json"),
+                                       base_dir ? base_dir : "", state->registry);
     *out = new graft_session{state, std::make_unique<Run>(std::move(config), state->registry,
                                                           state->log, read_options(options_json))};
   });

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "core/base/error.hpp"
 
@@ -44,14 +46,47 @@ void write_all(int fd, const void* data, std::size_t size, const fs::path& path)
   }
 }
 
+/// Hands the content of `fd` to `take`, piece by piece.
+template <class F>
+void read_all(int fd, const fs::path& path, F take) {
+  char buffer[65536];
+  for (;;) {
+    const ssize_t got = ::read(fd, buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("read", path, errno);
+    if (got == 0) return;
+    take(buffer, static_cast<std::size_t>(got));
+  }
+}
+
+/// What a pipe or a device gives, as a file without a name.
+int spooled(int fd, const fs::path& path) {
+  std::string name = (fs::temp_directory_path() / "graft-XXXXXX").string();
+  Descriptor copy(::mkostemp(name.data(), O_CLOEXEC));
+  if (copy.fd < 0) fail("create", name, errno);
+  ::unlink(name.c_str());
+  read_all(fd, path, [&](const char* data, std::size_t n) { write_all(copy.fd, data, n, name); });
+  return copy.release();
+}
+
+struct stat status_of(int fd, const fs::path& path) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) fail("read", path, errno);
+  return info;
+}
+
 }  // namespace
 
 MappedFile MappedFile::open(const fs::path& path) {
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.fd < 0) fail("open", path, errno);
-  struct stat info {};
-  if (::fstat(file.fd, &info) != 0) fail("read", path, errno);
+  struct stat info = status_of(file.fd, path);
   if (S_ISDIR(info.st_mode)) fail("read", path, EISDIR);
+  if (!S_ISREG(info.st_mode)) {
+    const int copy = spooled(file.fd, path);
+    ::close(std::exchange(file.fd, copy));
+    info = status_of(file.fd, path);
+  }
   MappedFile result;
   result.path_ = path;
   const auto size = static_cast<std::size_t>(info.st_size);
@@ -68,18 +103,14 @@ std::string read_file(const fs::path& path, std::uint64_t limit) {
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.fd < 0) fail("open", path, errno);
   std::string content;
-  char buffer[65536];
-  for (;;) {
-    const ssize_t got = ::read(file.fd, buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail("read", path, errno);
-    if (got == 0) return content;
-    content.append(buffer, static_cast<std::size_t>(got));
+  read_all(file.fd, path, [&](const char* data, std::size_t n) {
+    content.append(data, n);
     if (content.size() > limit) {
       throw Error(GRAFT_E_INVALID, cat("'", path.string(), "' is larger than ", limit,
                                        " bytes, which is too much for a file of its kind."));
     }
-  }
+  });
+  return content;
 }
 
 void sync_folder(const fs::path& folder) {

@@ -14,7 +14,8 @@ namespace graft::core {
 namespace fs = std::filesystem;
 
 /// A read-only memory mapping of a whole file. Copies share the mapping, which lives as long as
-/// the last copy. An empty file gives an empty span.
+/// the last copy. An empty file gives an empty span. A pipe is read to its end into a file without a
+/// name in the folder for temporary files, and that is mapped.
 class MappedFile {
  public:
   MappedFile() = default;

@@ -232,8 +232,15 @@ class Validator {
     report(pointer_to(where, name), text);
   }
 
-  // A branch is what the user meant when the keys that it fixes (a "type" that is const) agree:
-  // its problems say more than "fits none".
+  static bool fits_type(const Json& value, const Json& branch) {
+    if (!branch.is_object() || !branch.contains("type")) return false;
+    const std::vector<std::string> types = types_of(branch);
+    return std::any_of(types.begin(), types.end(),
+                       [&](const std::string& type) { return has_type(value, type); });
+  }
+
+  // A branch is what the user meant when the keys that it fixes (a "type" that is const) agree, or
+  // when it alone has the type of the value: its problems say more than "fits none".
   static bool agrees(const Json& value, const Json& branch) {
     if (!value.is_object() || !branch.is_object() || !branch.contains("properties")) return false;
     bool fixed = false;
@@ -251,6 +258,8 @@ class Validator {
     Problems closest;
     int matches = 0;
     std::string right;
+    const auto alike = std::count_if(branches.begin(), branches.end(),
+                                     [&](const Json& branch) { return fits_type(value, branch); });
     for (const Json& branch : branches) {
       Problems problems;
       Json candidate = value;
@@ -258,7 +267,8 @@ class Validator {
       if (problems.empty()) {
         if (matches++ == 0) chosen = std::move(candidate);
         if (!exactly_one) break;
-      } else if (agrees(value, branch) || branches.size() == 1) {
+      } else if (agrees(value, branch) || branches.size() == 1 ||
+                 (alike == 1 && fits_type(value, branch))) {
         closest = std::move(problems);
       }
       right += cat(right.empty() ? "" : ", or ", branch_in_words(branch));

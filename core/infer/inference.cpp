@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/adapt/adapter_files.hpp"
-#include "core/base/error.hpp"
+#include "core/base/config_error.hpp"
 #include "core/base/schema.hpp"
 #include "core/infer/engine.hpp"
 #include "core/plugin/host_config.hpp"
@@ -39,11 +39,11 @@ const Json& request_schema() {
       "chat": {"type": "boolean", "default": false},
       "max_new_tokens": {"type": "integer", "minimum": 0, "default": 128},
       "greedy": {"type": "boolean", "default": false},
-      "temperature": {"type": "number", "default": 1},
-      "top_k": {"type": "integer", "default": 0},
-      "top_p": {"type": "number", "default": 1},
-      "min_p": {"type": "number", "default": 0},
-      "repetition_penalty": {"type": "number", "default": 1},
+      "temperature": {"type": "number", "exclusiveMinimum": 0, "default": 1},
+      "top_k": {"type": "integer", "minimum": 0, "default": 0},
+      "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 1},
+      "min_p": {"type": "number", "minimum": 0, "maximum": 1, "default": 0},
+      "repetition_penalty": {"type": "number", "exclusiveMinimum": 0, "default": 1},
       "seed": {"type": "integer", "minimum": 0, "default": 0},
       "stop": {"type": "array", "items": {"type": "string", "minLength": 1}, "default": []},
       "ignore_eos": {"type": "boolean", "default": false}
@@ -86,10 +86,16 @@ const Text& Inference::text() const {
 
 std::unique_ptr<Inference> Inference::open(const fs::path& path, const InferenceOptions& options,
                                            Registry& registry, const Log& log) {
-  const graft_backend_api& api =
-      options.backend.empty() ? registry.default_backend() : registry.backend(options.backend);
-  const Json backend = validate({{"type", api.name}, {"threads", options.threads}},
-                                parse_json(api.config_schema, api.name), cat("backend ", api.name));
+  const graft_backend_api& api = options.backend.empty()
+                                     ? registry.default_backend()
+                                     : of_the_config([&]() -> const graft_backend_api& {
+                                         return registry.backend(options.backend);
+                                       });
+  const Json schema = parse_json(api.config_schema, api.name);
+  const Json backend = of_the_config([&] {
+    return validate({{"type", api.name}, {"threads", options.threads}}, schema,
+                    cat("backend ", api.name));
+  });
   auto state = std::make_unique<State>(log, backend, Text{});
   const Device device = Device::open(api, &state->host, &state->backend_config);
   const Model model = Model::open(path, device, choose_dtype(options.dtype, device));
@@ -179,7 +185,8 @@ Json Inference::score(const Json& request, std::int64_t top) {
 
 Json Inference::generate(const Json& raw, const TextSink& sink) {
   State& s = *state_;
-  const Json request = validate(raw, request_schema(), "generate request");
+  const Json request =
+      of_the_config([&] { return validate(raw, request_schema(), "generate request"); });
   if (request.contains("adapter")) {
     throw Error(GRAFT_E_INVALID,
                 "generate request: \"adapter\" per request is not supported yet; give --adapter.");

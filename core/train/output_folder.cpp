@@ -52,10 +52,25 @@ bool holds_a_run(const fs::path& folder) {
   return false;
 }
 
-void remove_run(const fs::path& folder) {
-  for (const char* name : {kMetrics, "run.json", "plan.txt", "adapter_model.safetensors",
-                           "adapter_config.json", "graft.json"}) {
+/// The files of an adapter.
+void remove_adapter(const fs::path& folder) {
+  for (const char* name : {"adapter_model.safetensors", "adapter_config.json", "graft.json",
+                           "graft_parameters.safetensors"}) {
     fs::remove_all(folder / name);
+  }
+}
+
+void remove_run(const fs::path& folder) {
+  for (const char* name : {kMetrics, "run.json", "plan.txt"}) fs::remove_all(folder / name);
+  remove_adapter(folder);
+  std::vector<fs::path> of_methods;
+  for (const auto& item : fs::directory_iterator(folder)) {
+    if (fs::exists(item.path() / "graft.json")) of_methods.push_back(item.path());
+  }
+  for (const fs::path& method : of_methods) {
+    remove_adapter(method);
+    std::error_code not_empty;
+    fs::remove(method, not_empty);
   }
   for (const fs::path& checkpoint : checkpoints(folder)) fs::remove_all(checkpoint);
   std::error_code not_empty;  // something of the user's own lies there

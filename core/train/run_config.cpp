@@ -6,7 +6,8 @@
 
 #include "core/adapt/adapter_files.hpp"
 #include "core/adapt/storage.hpp"
-#include "core/base/error.hpp"
+#include "core/base/config_error.hpp"
+#include "core/base/pattern.hpp"
 #include "core/base/schema.hpp"
 #include "core/base/size.hpp"
 #include "core/train/run_schema.hpp"
@@ -45,6 +46,14 @@ std::string text_at(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+/// Regular expressions are tried before a model is opened.
+void check_patterns(const Json& host, const std::string& who) {
+  for (const char* key : {"targets", "exclude"}) {
+    const std::string pattern = text_at(host, key);
+    if (!pattern.empty()) full_match(pattern, "", cat(who, '/', key));
+  }
+}
+
 /// Targets that the method has by itself, where none are given.
 void own_targets(Json& host, const Json& schema) {
   const auto found = schema.find("x-graft-targets");
@@ -60,13 +69,9 @@ void read_method(RunConfig& c, std::size_t index, const fs::path& folder, Regist
   MethodEntry entry;
   fs::path load;
   if (json.contains("load")) {
-    Json schema = host_method_schema();
-    schema["additionalProperties"] = false;
-    json = validate(json, schema, who);
+    json = validate(json, loaded_method_schema(), who);
     load = fs::absolute(folder / json.at("load").get<std::string>()).lexically_normal();
     json["load"] = load.string();
-    entry = loaded_entry(load, registry);
-    if (json.contains("name")) entry.name = json["name"];
   } else {
     const std::string type = text_at(json, "type");
     if (type.empty()) {
@@ -77,11 +82,11 @@ void read_method(RunConfig& c, std::size_t index, const fs::path& folder, Regist
     const Json schema = parse_json(entry.api.config_schema, cat("schema of ", type));
     json = validated(without_aliases(json, aliases_of(entry.api), who), host_method_schema(),
                      schema, who);
+    check_patterns(json, who);
     own_targets(json, schema);
     std::tie(entry.options, entry.host) = split(json, schema);
     entry.name = json.value("name", type);
   }
-  if (!c.name.empty() && c.json["methods"].size() == 1) entry.name = c.name;
   c.methods.push_back(std::move(entry));
   c.load.push_back(load);
 }
@@ -159,6 +164,10 @@ void read_train(RunConfig& c) {
 
 void make_absolute(Json& object, const char* key, const fs::path& folder) {
   if (!object.contains(key) || !object[key].is_string()) return;
+  if (object[key] == "-") {
+    object[key] = "/dev/stdin";
+    return;
+  }
   object[key] = fs::absolute(folder / object[key].get<std::string>()).lexically_normal().string();
 }
 
@@ -177,7 +186,18 @@ void require_folder_name(const std::string& name) {
                                    "."));
 }
 
+/// What adapter folders say of methods.
+void read_loaded(RunConfig& c, Registry& registry) {
+  for (std::size_t i = 0; i < c.methods.size(); ++i) {
+    if (c.load[i].empty()) continue;
+    c.methods[i] = loaded_entry(c.load[i], registry);
+    const Json& json = c.json["methods"][i];
+    if (json.contains("name")) c.methods[i].name = json["name"];
+  }
+}
+
 void unique_names(RunConfig& c) {
+  if (!c.name.empty() && c.methods.size() == 1) c.methods[0].name = c.name;
   std::set<std::string> taken;
   for (MethodEntry& entry : c.methods) {
     const std::string wanted = entry.name;
@@ -186,11 +206,8 @@ void unique_names(RunConfig& c) {
   }
 }
 
-}  // namespace
-
-RunConfig read_run_config(const Json& run, const fs::path& folder, Registry& registry) {
-  RunConfig c;
-  c.json = validate(run, host_schema(), kWho);
+void read_keys(RunConfig& c, const fs::path& folder, Registry& registry) {
+  c.json = validate(c.json, host_schema(), kWho);
   make_absolute(c.json["model"], "path", folder);
   make_absolute(c.json["model"], "template", folder);
   make_absolute(c.json["output"], "dir", folder);
@@ -214,10 +231,26 @@ RunConfig read_run_config(const Json& run, const fs::path& folder, Registry& reg
   c.log_jsonl = std::find(log.begin(), log.end(), Json("jsonl")) != log.end();
   read_backend(c, registry);
   for (std::size_t i = 0; i < c.json["methods"].size(); ++i) read_method(c, i, folder, registry);
-  unique_names(c);
   read_optimizer(c, registry);
   read_train(c);
-  c.data = data_options(c.json["data"], "", c.batches.seed);
+  const Json& data = c.json["data"];
+  if (c.best && !data.contains("eval") && !data.contains("eval_fraction")) {
+    throw Error(GRAFT_E_INVALID, cat(kWho, ": /output/best needs an eval loss to choose by: give ",
+                                     "data.eval or data.eval_fraction."));
+  }
+  c.data = data_options(data, "", c.batches.seed);
+}
+
+}  // namespace
+
+RunConfig read_run_config(std::string_view text, const fs::path& folder, Registry& registry) {
+  RunConfig c;
+  of_the_config([&] {
+    c.json = parse_json(text, kWho);
+    read_keys(c, folder, registry);
+  });
+  read_loaded(c, registry);
+  of_the_config([&] { unique_names(c); });
   return c;
 }
 

@@ -38,8 +38,9 @@ struct RunConfig {
   bool log_progress = true, log_jsonl = true;
 };
 
-/// `folder`: what relative paths are relative to. Throws GRAFT_E_INVALID with JSON Pointers.
-RunConfig read_run_config(const Json& run, const fs::path& folder, Registry& registry);
+/// `text`: RUN.json. `folder`: what relative paths in it are relative to. Throws GRAFT_E_CONFIG, with
+/// JSON Pointers, for what is wrong in the text itself.
+RunConfig read_run_config(std::string_view text, const fs::path& folder, Registry& registry);
 
 /// One method entry from an adapter folder's configuration, as `{"load": DIR}` means it. `host` are
 /// further host options given beside "load".

@@ -11,8 +11,6 @@ Json host_method_schema() {
     "properties": {
       "type": {"type": "string", "description": "the method's name; see graft plugins"},
       "name": {"type": "string", "minLength": 1, "description": "of the adapter; its type by default"},
-      "load": {"type": "string", "minLength": 1,
-               "description": "an adapter folder: type, options and weights come from there"},
       "targets": {"description": "modules: \"all-linear\", a regular expression, or a list of suffixes",
                   "anyOf": [{"type": "string", "minLength": 1},
                             {"type": "array", "minItems": 1, "items": {"type": "string"}}]},
@@ -29,6 +27,17 @@ Json host_method_schema() {
                           "description": "modules trained in full and saved with the adapter"}
     }})json",
                     "the schema of methods");
+}
+
+Json loaded_method_schema() {
+  return parse_json(R"json({
+    "type": "object", "additionalProperties": false, "required": ["load"],
+    "properties": {
+      "load": {"type": "string", "minLength": 1,
+               "description": "an adapter folder: type, options and weights come from there"},
+      "name": {"type": "string", "minLength": 1, "description": "of the adapter"}
+    }})json",
+                    "the schema of methods that are loaded");
 }
 
 Json host_optimizer_schema() {
@@ -119,14 +128,10 @@ Json run_schema(Registry& registry) {
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   schema["title"] = "RUN.json of graft train";
   Json methods = Json::array(), optimizers = Json::array(), backends = Json::array();
-  Json loaded = host_method_schema();
-  loaded["required"] = Json::array({"load"});
-  loaded["additionalProperties"] = false;
-  methods.push_back(loaded);
+  methods.push_back(loaded_method_schema());
   for (const std::string& name : registry.names(PluginKind::kMethod)) {
     const Json part = parse_json(registry.method(name).config_schema, name);
     Json whole = joined(host_method_schema(), part, name);
-    whole["properties"].erase("load");
     for (const auto& [alias, option] : aliases_of(registry.method(name))) {
       if (whole["properties"].contains(alias) || !whole["properties"].contains(option)) continue;
       Json copy = whole["properties"][option];

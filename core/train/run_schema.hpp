@@ -6,8 +6,10 @@
 
 namespace graft::core {
 
-/// The host's keys of a methods[] entry, of "optimizer", and of the whole file.
+/// The host's keys of a methods[] entry, of one that is loaded from a folder, of "optimizer", and of
+/// the whole file.
 Json host_method_schema();
+Json loaded_method_schema();
 Json host_optimizer_schema();
 Json host_schema();
 

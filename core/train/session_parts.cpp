@@ -1,7 +1,7 @@
 #include "core/train/session_parts.hpp"
 
 #include "core/adapt/storage.hpp"
-#include "core/base/error.hpp"
+#include "core/base/config_error.hpp"
 #include "core/model/decoder.hpp"
 #include "core/tensor/dtype.hpp"
 
@@ -9,11 +9,11 @@ namespace graft::core {
 
 std::uint32_t choose_dtype(const std::string& name, const Device& device) {
   if (name == "auto" || name.empty()) return device.info().auto_dtype;
-  const std::uint32_t dtype = parse_dtype(name, "model.dtype");
+  const std::uint32_t dtype = of_the_config([&] { return parse_dtype(name, "model.dtype"); });
   const bool able = dtype == GRAFT_F32 || (dtype == GRAFT_BF16 && device.has(GRAFT_CAP_BF16)) ||
                     (dtype == GRAFT_F64 && device.has(GRAFT_CAP_F64));
   if (!able) {
-    throw Error(GRAFT_E_INVALID,
+    throw Error(GRAFT_E_CONFIG,
                 cat("model.dtype: backend '", device.name(), "' (", device.info().name,
                     ") does not compute in ", name, ". Use \"auto\" or \"f32\"."));
   }

@@ -144,6 +144,18 @@ class Runs(CommandTest):
         for name in ("first", "second"):
             self.assertTrue((self.folder / "out" / name / "adapter_model.safetensors").exists())
         self.graft("inspect", "out")
+        # Over it, a run of one method: nothing of the two is left.
+        self.graft("train", self.run_file(), "--force", "--train.steps", "1")
+        self.assertFalse((self.folder / "out" / "first").exists())
+        self.assertFalse((self.folder / "out" / "second").exists())
+
+    def test_data_from_a_pipe(self):
+        text = self.train_file.read_text()
+        self.graft("train", self.run_file(), "--train.steps", "2", "--quiet")
+        self.graft("train", self.run_file(), "--train.steps", "2", "--quiet", "--data.train", "-", "--output.dir", "piped",
+                   input=text)
+        outs = [(self.folder / name / "adapter_model.safetensors").read_bytes() for name in ("out", "piped")]
+        self.assertEqual(*outs)
 
     def test_a_killed_run_goes_on_to_the_same_adapter(self):
         self.kill_and_resume(**LONG)

@@ -122,7 +122,8 @@ typedef void (*graft_event_fn)(void* user, const char* event_json);
 
 /* config_json: RUN.json. base_dir: what relative paths in it are relative to; NULL: the current
  * folder. Checks, opens and plans; computes nothing and allocates none of what the plan counts.
- * options_json: NULL, or {"resume": false, "force": false, "profile": false}. */
+ * options_json: NULL, or {"resume": false, "force": false, "profile": false}. GRAFT_E_CONFIG: RUN.json
+ * itself is wrong, whatever the files that it names hold. */
 GRAFT_API graft_status graft_session_create(graft_engine*, const char* config_json,
                                             const char* base_dir, const char* options_json,
                                             graft_session** out, graft_error* error);

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #define GRAFT_ABI_MAJOR 0 /* part of the entry symbol's name: a new major is a new symbol */
-#define GRAFT_ABI_MINOR 2 /* while the major is 0, host and plugin must agree on the minor */
+#define GRAFT_ABI_MINOR 3 /* while the major is 0, host and plugin must agree on the minor */
 
 #ifdef __cplusplus
 #define GRAFT_BEGIN extern "C" {
@@ -46,7 +46,8 @@ enum {
   GRAFT_E_CANCELLED = -9,
   GRAFT_E_DEVICE = -10,
   GRAFT_E_INTERNAL = -11, /* a defect of graft or of a plugin */
-  GRAFT_E_DIVERGED = -12  /* the loss is not a number, or above train.stop_loss */
+  GRAFT_E_DIVERGED = -12, /* the loss is not a number, or above train.stop_loss */
+  GRAFT_E_CONFIG = -13    /* RUN.json, options or a request are wrong as they are written */
 };
 
 typedef struct graft_error { /* FROZEN, 512 bytes; owned by the caller, often on its stack */

@@ -16,7 +16,7 @@ const char kSchema[] = R"({
   "additionalProperties": false,
   "properties": {
     "type": {"const": "cpu"},
-    "threads": {"type": "integer", "minimum": 0, "default": 0,
+    "threads": {"type": "integer", "minimum": 0, "maximum": 1024, "default": 0,
                 "description": "0: all cores this process may use"}
   }
 })";

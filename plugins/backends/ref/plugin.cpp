@@ -17,7 +17,7 @@ const char kSchema[] = R"({
   "additionalProperties": false,
   "properties": {
     "type": {"const": "ref"},
-    "threads": {"type": "integer", "minimum": 0, "default": 0,
+    "threads": {"type": "integer", "minimum": 0, "maximum": 1024, "default": 0,
                 "description": "accepted as for other backends; ref computes on one thread"}
   }
 })";

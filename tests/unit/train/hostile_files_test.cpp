@@ -45,10 +45,10 @@ TEST(HostileRunFile, KeysOfOtherTypes) {
                       {"output", {{"dir", "out"}}}};
   const auto read = [](const Json& json) {
     SCOPED_TRACE(json.dump());
-    test::must_not_break([&] { read_run_config(json, "/x", test::built_plugins()); });
+    test::must_not_break([&] { read_run_config(json.dump(), "/x", test::built_plugins()); });
   };
   // Of the resolved run every key is there.
-  const Json resolved = read_run_config(whole, "/x", test::built_plugins()).json;
+  const Json resolved = read_run_config(whole.dump(), "/x", test::built_plugins()).json;
   EXPECT_GT(resolved["train"].size(), 6u);
   for (auto section = resolved.begin(); section != resolved.end(); ++section) {
     for (const Json& value : strange_values()) {
@@ -78,8 +78,7 @@ TEST(HostileRunFile, EveryCutAndFlipGivesAnErrorOrARun) {
     "train": {"steps": 3, "batch_size": 2, "warmup_ratio": 0.1, "memory_limit": "4GiB"},
     "output": {"dir": "out", "log": ["jsonl"]}})";
   const test::Taken taken = damage(whole, [](const std::string& text) {
-    const RunConfig config =
-        read_run_config(parse_json(text, "run.json"), "/nowhere", test::built_plugins());
+    const RunConfig config = read_run_config(text, "/nowhere", test::built_plugins());
     EXPECT_TRUE(config.json.is_object());
   });
   EXPECT_EQ(taken.cuts, 0u);
@@ -94,8 +93,10 @@ class HostileAdapter : public testing::Test {
     const AdapterSet set = attach(entry);
     std::vector<StoredTensor> tensors;
     for (const Parameter& p : set.parameters()) {
-      tensors.push_back(
-          {p.name, p.dims, std::vector<float>(static_cast<std::size_t>(p.count())), ""});
+      const auto zeros = [n = static_cast<std::size_t>(p.count())] {
+        return std::vector<float>(n);
+      };
+      tensors.push_back({p.name, p.dims, zeros, ""});
     }
     save_adapter(folder_.path(), entry, tensors, {"base", "abc", "def", Json::object()}, {});
   }
