@@ -44,17 +44,16 @@ void save_adapter(const fs::path& folder, const MethodEntry& entry,
     throw Error(GRAFT_E_IO,
                 cat("cannot make the folder '", folder.string(), "': ", failed.message(), "."));
   }
-  std::vector<HostTensor> views, beside;
+  std::vector<SafetensorsItem> items, beside;
   for (const StoredTensor& t : tensors) {
-    HostTensor view;
-    view.name = key_of(t);
-    view.dtype = GRAFT_F32;
-    view.shape = t.dims;
-    view.bytes = std::as_bytes(std::span(t.values));
-    (t.beside ? beside : views).push_back(std::move(view));
+    const auto write = [&t](const Sink& sink) {
+      const std::vector<float> values = t.values();
+      sink(values.data(), values.size() * sizeof(float));
+    };
+    (t.beside ? beside : items).push_back({key_of(t), GRAFT_F32, t.dims, write});
   }
-  if (!beside.empty()) write_safetensors(folder / kBeside, beside, {{"format", "pt"}});
-  write_safetensors(folder / kWeights, views, {{"format", "pt"}});
+  if (!beside.empty()) write_safetensors(folder / kBeside, std::move(beside), {{"format", "pt"}});
+  write_safetensors(folder / kWeights, std::move(items), {{"format", "pt"}});
   Json notes = {{"format", 1},
                 {"method", entry.api.name},
                 {"name", entry.name},
@@ -125,6 +124,12 @@ std::vector<std::vector<float>> load_adapter(const fs::path& folder,
     const Parameter& p = parameters[i];
     if (p.entry != entry || (p.flags & GRAFT_PARAM_NOSAVE) != 0) continue;
     ((p.flags & GRAFT_PARAM_BESIDE) != 0 ? beside : inside)[i] = true;
+  }
+  const fs::path pickled = folder / "adapter_model.bin";
+  if (!fs::exists(folder / kWeights) && fs::exists(pickled)) {
+    throw Error(GRAFT_E_INVALID,
+                cat("'", pickled.string(), "' is a pickle, which is not read. Save ",
+                    "the adapter as ", kWeights, " (PEFT: safe_serialization)."));
   }
   read_parameters(folder / kWeights, parameters, inside, may_be_there, values);
   if (std::find(beside.begin(), beside.end(), true) != beside.end()) {

@@ -15,11 +15,12 @@ struct Origin {
   Json facts = Json::object();  ///< of the base model: hidden, layers, heads, kv_heads, kv_features
 };
 
-/// A trained tensor to write: its name without PEFT's prefix, extents and f32 values.
+/// A trained tensor to write: its name without PEFT's prefix, extents, and its f32 values, which are
+/// asked for when they are written, so that one tensor at a time is in memory twice.
 struct StoredTensor {
   std::string name;
   std::vector<std::int64_t> dims;
-  std::vector<float> values;
+  std::function<std::vector<float>()> values;
   std::string key;      ///< the whole name, where that is not the prefix and `name`
   bool beside = false;  ///< goes to the file that PEFT does not know
 };

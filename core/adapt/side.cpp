@@ -110,7 +110,7 @@ StoredTensor computed_tensor(const Device& device, AdapterSet& set, std::size_t 
     side.ctx().rethrow(who);
     const ValueId id = side.ctx().value(made);
     if (id == kNone) throw Error(GRAFT_E_INVALID, cat(who, ": stored() made no '", name, "'."));
-    return {name, side.dims(id), side.run(id), name};
+    return {name, side.dims(id), [values = side.run(id)] { return values; }, name};
   }
   throw Error(GRAFT_E_INTERNAL, cat(who, " is attached nowhere."));
 }

@@ -11,7 +11,7 @@
 #include "core/adapt/between_steps.hpp"
 #include "core/adapt/side.hpp"
 #include "core/adapt/storage.hpp"
-#include "core/base/error.hpp"
+#include "core/base/config_error.hpp"
 #include "core/base/size.hpp"
 #include "core/plugin/host_config.hpp"
 #include "core/tensor/dtype.hpp"
@@ -107,8 +107,13 @@ Run::Run(RunConfig config, Registry& registry, const Log& log, RunOptions option
     c.trainer.schedule.warmup = static_cast<std::int64_t>(
         std::ceil(c.warmup_ratio * static_cast<double>(s.train->steps())));
   }
-  s.adapters = std::make_unique<AdapterSet>(decoder_sites(model.config()), c.methods,
-                                            base_tensors(model.config()), log);
+  const auto attach = [&] {
+    return std::make_unique<AdapterSet>(decoder_sites(model.config()), c.methods,
+                                        base_tensors(model.config()), log);
+  };
+  const bool written = std::all_of(c.load.begin(), c.load.end(),
+                                   [](const fs::path& folder) { return folder.empty(); });
+  s.adapters = written ? of_the_config(attach) : attach();
   const Bounds eval_bounds = s.eval ? s.eval->bounds() : Bounds{};
   s.trainer = std::make_unique<Trainer>(s.device, std::move(model), *s.adapters,
                                         registry.optimizer(c.optimizer), c.optimizer_options, log,
@@ -212,11 +217,12 @@ void Run::State::save_adapters(const fs::path& folder) {
       if (p.entry != e || (p.flags & GRAFT_PARAM_NOSAVE) != 0) continue;
       const bool beside = (p.flags & GRAFT_PARAM_BESIDE) != 0;
       const auto other = changes.tensors.find(i);
-      if (other == changes.tensors.end()) {
-        tensors.push_back({p.name, p.dims, trainer->get(i), p.key, beside});
-      } else {
-        tensors.push_back({p.name, other->second.dims, other->second.values, p.key, beside});
+      StoredTensor t{p.name, p.dims, [this, i] { return trainer->get(i); }, p.key, beside};
+      if (other != changes.tensors.end()) {
+        t.dims = other->second.dims;
+        t.values = [&changed = other->second] { return changed.values; };
       }
+      tensors.push_back(std::move(t));
     }
     MethodEntry entry = adapters->entries()[e];
     entry.options = changes.options;
