@@ -61,7 +61,7 @@ Json inspect_data(const fs::path& path, const InspectOptions& options, const Log
                 cat("'", path.string(), "' is taken for a data file, whose tokens depend on the ",
                     "model: name one (--model MODEL)."));
   }
-  const Text text = Text::open(options.model, {}, vocabulary(options.model));
+  const Text text = Text::open(options.model, {}, vocabulary(options.model), log);
   DataOptions how;
   how.train.push_back({path, std::nullopt, std::nullopt});
   if (!options.format.empty()) how.train[0].format = parse_format(options.format, "format");

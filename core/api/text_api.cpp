@@ -31,7 +31,10 @@ graft_status graft_tokenizer_open(graft_engine* engine, const char* path, graft_
     const std::string file = require_text(path, "path");
     const auto& state = require(engine, "engine").state;
     std::optional<Tokenizer> tokenizer;
-    if (!file.ends_with(".jinja")) tokenizer = Tokenizer::load(file);
+    if (!file.ends_with(".jinja")) {
+      tokenizer = Tokenizer::load(file);
+      for (const std::string& note : tokenizer->notes()) state->log.warning("tokenizer", note);
+    }
     *out = new graft_tokenizer{state, std::move(tokenizer), ChatTemplate::load(file), file};
   });
 }

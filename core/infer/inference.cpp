@@ -71,7 +71,12 @@ std::vector<std::int32_t> prompt_ids(const Json& request, const Text& text) {
   } else {
     messages.push_back({{"role", "user"}, {"content", request.value("prompt", "")}});
   }
-  Json variables = {{"messages", messages}, {"add_generation_prompt", true}};
+  // As transformers' pipelines: a last message of the assistant is gone on with.
+  const Json& last = messages.empty() ? Json() : messages.back();
+  const bool goes_on = last.is_object() && last.value("role", Json()) == "assistant";
+  Json variables = {{"messages", messages},
+                    {"add_generation_prompt", !goes_on},
+                    {"continue_final_message", goes_on}};
   if (request.contains("tools")) variables["tools"] = request["tools"];
   return text.tokenizer().ids(text.chat_template().render(variables), false);
 }
@@ -99,7 +104,7 @@ std::unique_ptr<Inference> Inference::open(const fs::path& path, const Inference
   auto state = std::make_unique<State>(log, backend, Text{});
   const Device device = Device::open(api, &state->host, &state->backend_config);
   const Model model = Model::open(path, device, choose_dtype(options.dtype, device));
-  state->text = Text::open(path, {}, model.config().vocab);
+  state->text = Text::open(path, {}, model.config().vocab, log);
   const Origin origin = {path.string(), model.checkpoint().fingerprint(),
                          state->text.template_hash(), model_facts(model.config())};
   std::vector<MethodEntry> entries;

@@ -123,7 +123,7 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
                                      "' is a GGUF file, and no GGUF is written yet. Merge ",
                                      "into the Hugging Face folder that it was made from."));
   }
-  const Text text = Text::open(path, {}, model.config().vocab);
+  const Text text = Text::open(path, {}, model.config().vocab, log);
   std::vector<MethodEntry> entries;
   std::vector<double> strengths;
   for (const AdapterChoice& a : options.adapters) {

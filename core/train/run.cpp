@@ -87,7 +87,7 @@ Run::Run(RunConfig config, Registry& registry, const Log& log, RunOptions option
   s.device = Device::open(registry.backend(c.backend), &s.host, &s.backend_config);
   const std::uint32_t dtype = choose_dtype(c.dtype, s.device);
   Model model = Model::open(c.model, s.device, dtype);
-  s.text.emplace(Text::open(c.model, c.chat_template, model.config().vocab));
+  s.text.emplace(Text::open(c.model, c.chat_template, model.config().vocab, log));
   s.origin = {c.model.string(), model.checkpoint().fingerprint(), s.text->template_hash(),
               model_facts(model.config())};
   for (MethodEntry& entry : c.methods) tokenize_options(entry, *s.text);

@@ -33,12 +33,14 @@ std::vector<BaseTensor> base_tensors(const DecoderConfig& config) {
   return tensors;
 }
 
-Text Text::open(const fs::path& model, const fs::path& chat_template, std::int64_t vocab) {
+Text Text::open(const fs::path& model, const fs::path& chat_template, std::int64_t vocab,
+                const Log& log) {
   Text t;
   t.model_ = model;
   t.vocab_ = vocab;
   try {
     t.tokenizer_ = Tokenizer::load(model);
+    for (const std::string& note : t.tokenizer_->notes()) log.warning("tokenizer", note);
   } catch (const Error& e) {
     if (e.status() != GRAFT_E_NOT_FOUND) throw;
   }

@@ -26,8 +26,9 @@ std::vector<BaseTensor> base_tensors(const DecoderConfig& config);
 class Text {
  public:
   /// `chat_template`: a file instead of the model's own, or empty. Throws GRAFT_E_INVALID when the
-  /// tokenizer has more tokens than the model has rows.
-  static Text open(const fs::path& model, const fs::path& chat_template, std::int64_t vocab);
+  /// tokenizer has more tokens than the model has rows. What of the tokenizer's files is not followed goes to the log.
+  static Text open(const fs::path& model, const fs::path& chat_template, std::int64_t vocab,
+                   const Log& log);
 
   bool has_tokenizer() const { return tokenizer_.has_value(); }
   /// Throws GRAFT_E_NOT_FOUND where there is none, saying what is missing.

@@ -1,6 +1,7 @@
 """The commands one by one: what they print, and where."""
 import json
 import math
+import shutil
 import re
 import subprocess
 import unittest
@@ -170,6 +171,14 @@ class Generate(CommandTest):
         ids = json.loads(self.graft("tokenize", self.model, "--input", "-", input=text).stdout)["input_ids"]
         self.assertEqual(answer["input_ids"], ids)
 
+    def test_a_last_message_of_the_assistant_is_gone_on_with(self):
+        messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "The river"}]
+        answer = json.loads(self.generate("--input", "-", "--greedy", "--max-new-tokens", "1", input=json.dumps(
+            {"messages": messages}) + "\n"))
+        text = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nThe river"
+        ids = json.loads(self.graft("tokenize", self.model, "--input", "-", input=json.dumps({"text": text}) + "\n").stdout)
+        self.assertEqual(answer["input_ids"], ids["input_ids"])
+
     def test_a_conversation(self):
         done = self.graft("chat", self.model, "--backend", "ref", "--max-new-tokens", "2", "--greedy", input="Hi\nAnd?\n")
         self.assertGreaterEqual(done.stdout.count("\n"), 2)
@@ -189,6 +198,24 @@ class Tokenize(CommandTest):
         self.assertNotIn("im_start", skipped)
         shown = self.graft("tokenize", self.model, "The sea").stdout.splitlines()
         self.assertRegex(shown[0], r"^\d+\t\S+$")
+
+    def test_what_is_not_followed_is_told_once(self):
+        self.model = shutil.copytree(self.model, self.folder / "model")
+        path = self.model / "tokenizer.json"
+        file = json.loads(path.read_text())
+        file["model"]["dropout"] = 0.1
+        path.write_text(json.dumps(file))
+        for command in (("tokenize", self.model, "A baker"), ("generate", self.model, "--prompt", "A", "--max-new-tokens", "1"),
+                        ("train", self.run_file(), "--train.steps", "1")):
+            self.assertEqual(self.graft(*command).stderr.count("BPE dropout"), 1, command)
+
+    def test_an_adapter_of_another_template(self):
+        self.model = shutil.copytree(self.model, self.folder / "model")
+        self.graft("train", self.run_file(), "--train.steps", "1", "--quiet")
+        command = ("generate", self.model, "--adapter", "out", "--prompt", "A", "--max-new-tokens", "1")
+        self.assertNotIn("chat template", self.graft(*command).stderr)
+        (self.model / "chat_template.jinja").write_text("{{ messages[0].content }}")
+        self.assertIn("another chat template", self.graft(*command).stderr)
 
     def test_wrong_lines(self):
         self.refused("tokenize", self.model, "--input", "-", input='{"text": "a"}\n{"text": 1}\n', says=["standard input:2"])
