@@ -70,6 +70,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--program", default="build/bin/bench-text")
     parser.add_argument("--megabytes", type=float, default=20)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("models", nargs="+")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +78,7 @@ def main():
         with open(file, "w", encoding="utf-8") as out:
             out.writelines(json.dumps(text) + "\n" for text in mixed_text(options.megabytes * 1e6))
         for model in options.models:
-            for threads in (1, 2):
+            for threads in options.threads:
                 ours = subprocess.run([options.program, model, file, str(threads)], capture_output=True, text=True,
                                       check=True)
                 mine = json.loads(ours.stdout)

@@ -7,8 +7,8 @@
   methods    the same for every other method
   fresh      an adapter that graft begins itself: PEFT loads it and computes the same
   smollm2    SmolLM2-135M-Instruct: log-probabilities from the folder and the GGUF, and six steps of LoRA
-  text       tokenizers of every kind trained on the spot, and those of --data, on --strings strings each; chat
-             templates of --data and generated ones
+  text       tokenizers of every kind trained on the spot, and those of --data, on --strings strings each; models of
+             SentencePiece; chat templates of --data and generated ones
 """
 
 import argparse
@@ -258,6 +258,7 @@ def text(live, draw):
         print("\nno --data FOLDER with tokenizers/ and chat-templates/: real ones are not compared")
     for title, script, options in (
             ("tokenizers", "text.py", ["--strings", str(live.options.strings), *map(str, tokenizers)]),
+            ("SentencePiece", "pieces.py", ["--strings", str(min(live.options.strings, 5000))]),
             ("chat templates", "templates.py", ["--generated", "1000", *map(str, templates)])):
         seed = str(draw.randrange(1 << 20))
 

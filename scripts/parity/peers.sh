@@ -13,7 +13,7 @@ if [ ! -x "$venv/bin/python" ]; then
   # Debian keeps ensurepip in another package; pip itself can fill a bare environment.
   python3 -m venv --without-pip "$venv.new"
   python3 -m pip --python "$venv.new/bin/python" install -q torch==2.13.0 transformers==5.23.0 \
-    peft==0.21.2 safetensors gguf psutil >&2
+    peft==0.21.2 safetensors gguf psutil sentencepiece protobuf >&2
   mv "$venv.new" "$venv"
 fi
 echo "$venv/bin/python"
