@@ -71,7 +71,7 @@ def main():
     parser.add_argument("--program", default="build/bin/bench-text")
     parser.add_argument("--megabytes", type=float, default=20)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("models", nargs="+")
+    parser.add_argument("models", nargs="+", metavar="MODEL")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "texts.jsonl")
@@ -94,7 +94,7 @@ def main():
                       f"{ours.stderr.split()[-1]} s and {peer['load']:.2f} s", flush=True)
             done = subprocess.run([options.program, model, "--runs"], capture_output=True, text=True, check=True)
             print("  a megabyte of: " + ", ".join(
-                f"{line.split()[0]} {line.split()[1]} s" for line in done.stdout.splitlines()), flush=True)
+                f"{line.rsplit(None, 2)[0]} {line.rsplit(None, 2)[1]} s" for line in done.stdout.splitlines()), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #include "core/text/bpe.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "core/base/error.hpp"
@@ -48,20 +49,46 @@ Bpe::Bpe(const Vocabulary& vocabulary, BpeOptions options, std::string_view who)
 Bpe::Bpe(const Vocabulary& vocabulary, const std::vector<Merge>& merges, BpeOptions options,
          std::string_view who)
     : Bpe(vocabulary, std::move(options), who) {
-  const auto require = [&](std::string_view piece, std::size_t rank) {
-    const std::int32_t id = vocabulary.find(piece);
+  const auto require = [&](std::string_view piece, std::uint64_t hash, std::size_t rank) {
+    const std::int32_t id = vocabulary.find(piece, hash);
     if (id >= 0 && !piece.empty()) return id;
     throw Error(GRAFT_E_INVALID,
                 cat(who, ": merge ", rank, " ('", merges[rank].left, "' with '", merges[rank].right,
                     "') needs '", piece, "', which is not in the vocabulary."));
   };
   reserve(merges.size());
-  std::string joined;
-  for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-    const auto& [left, right] = merges[rank];
-    const std::int32_t left_id = require(left, rank), right_id = require(right, rank);
-    joined.assign(left).append(right.substr(std::min(options_.prefix.size(), right.size())));
-    add_pair(left_id, right_id, static_cast<std::uint32_t>(rank), require(joined, rank));
+  // Some merges at a time: what they look for lies all over the memory, and comes while others are worked on.
+  struct Parts {
+    std::string joined;
+    std::uint64_t hashes[3];
+  };
+  std::array<Parts, 32> some;
+  for (std::size_t first = 0; first < merges.size(); first += some.size()) {
+    const std::size_t count = std::min(some.size(), merges.size() - first);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto& [left, right] = merges[first + i];
+      Parts& parts = some[i];
+      parts.joined.assign(left).append(
+          right.substr(std::min(options_.prefix.size(), right.size())));
+      parts.hashes[0] = text_hash(left);
+      parts.hashes[1] = text_hash(right);
+      parts.hashes[2] = text_hash(parts.joined);
+      for (const std::uint64_t hash : parts.hashes) vocabulary.prefetch_slot(hash);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      for (const std::uint64_t hash : some[i].hashes) vocabulary.prefetch_piece(hash);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      for (const std::uint64_t hash : some[i].hashes) vocabulary.prefetch_text(hash);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t rank = first + i;
+      const Parts& parts = some[i];
+      const std::int32_t left = require(merges[rank].left, parts.hashes[0], rank);
+      const std::int32_t right = require(merges[rank].right, parts.hashes[1], rank);
+      add_pair(left, right, static_cast<std::uint32_t>(rank),
+               require(parts.joined, parts.hashes[2], rank));
+    }
   }
 }
 

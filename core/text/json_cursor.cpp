@@ -1,7 +1,11 @@
 #include "core/text/json_cursor.hpp"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
+#include <cstdlib>
 #include <limits>
+#include <string>
 
 #include "core/text/utf8.hpp"
 
@@ -9,6 +13,51 @@ namespace graft::core {
 namespace {
 
 constexpr int deepest = 64;
+
+const std::array<double, 309>& powers_of_ten() {
+  static const auto powers = [] {
+    std::array<double, 309> out{};
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i] = std::strtod(("1e" + std::to_string(i)).c_str(), nullptr);
+    return out;
+  }();
+  return powers;
+}
+
+/// A number as Hugging Face's reader of JSON has it: rounded twice, so that it may be the neighbour of the nearest one.
+/// Where sums of scores are equal, that decides. `digits` are a number that from_chars() takes.
+double quick_real(std::string_view digits) {
+  constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t significand = 0;
+  std::int64_t exponent = 0;
+  bool fraction = false, full = false;
+  std::size_t at = digits.starts_with('-') ? 1 : 0;
+  for (; at < digits.size() && digits[at] != 'e' && digits[at] != 'E'; ++at) {
+    if (digits[at] == '.') {
+      fraction = true;
+      continue;
+    }
+    const auto digit = static_cast<std::uint64_t>(digits[at] - '0');
+    full = full || significand > (most - digit) / 10;
+    if (!full) significand = significand * 10 + digit;
+    if (full != fraction) exponent += full ? 1 : -1;
+  }
+  if (at < digits.size()) {
+    at += digits[at + 1] == '+' ? 2 : 1;
+    std::int64_t more = 0;
+    if (std::from_chars(digits.data() + at, digits.data() + digits.size(), more).ec ==
+        std::errc()) {
+      exponent += std::clamp<std::int64_t>(more, -100'000, 100'000);
+    }
+  }
+  double out = static_cast<double>(significand);
+  for (; exponent < -308 && out != 0; exponent += 308) out /= 1e308;
+  for (; exponent > 308; exponent -= 308) out *= 1e308;
+  if (exponent < -308) exponent = 0;  // it is 0
+  const double power = powers_of_ten()[static_cast<std::size_t>(std::abs(exponent))];
+  out = exponent < 0 ? out / power : out * power;
+  return digits.starts_with('-') ? -out : out;
+}
 
 }  // namespace
 
@@ -125,7 +174,10 @@ JsonCursor::Number JsonCursor::number() {
     fail("expected a number");
   }
   out.whole = digits.find_first_of(".eE") == digits.npos;
-  if (!out.whole) return out;
+  if (!out.whole) {
+    out.value = quick_real(digits);
+    return out;
+  }
   if (std::from_chars(digits.data(), last, out.integer).ec != std::errc()) {
     out.integer = std::numeric_limits<std::int64_t>::max();
   }

@@ -9,7 +9,7 @@ namespace graft::core {
 namespace {
 
 constexpr int deepest_class = 50;
-constexpr std::string_view word_class = "\\p{L}\\p{M}\\p{Nd}\\p{Pc}";
+constexpr std::string_view word_class = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
 constexpr std::string_view hex_class = "0-9a-fA-F";
 
 bool is_hex(char c) {

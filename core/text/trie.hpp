@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace graft::core {
@@ -15,6 +16,8 @@ class Trie {
   void reserve(std::size_t edges);
   /// The later value of a text counts.
   void add(std::string_view text, std::int32_t value);
+  /// The same of many, into an empty tree: quicker, as they are added in the order of their texts.
+  void add(const std::vector<std::pair<std::string_view, std::int32_t>>& texts);
   bool empty() const { return values_.size() == 1; }
 
   static constexpr std::int32_t root = 0;
@@ -47,6 +50,8 @@ class Trie {
     return static_cast<std::size_t>((key * 0x9E3779B97F4A7C15u) >> shift_) & mask_;
   }
   void grow(std::size_t capacity);
+  /// The node that `byte` leads to from `node`, which has no such one yet.
+  std::int32_t append(std::int32_t node, char byte);
 
   std::array<std::int32_t, 256> first_{};
   std::vector<Edge> edges_;

@@ -38,11 +38,14 @@ Unigram::Unigram(const Vocabulary& vocabulary, const std::vector<double>& scores
   }
   unk_score_ = (least == std::numeric_limits<double>::max() ? 0 : least) - unk_penalty;
   trie_.reserve(bytes / 2);
+  std::vector<std::pair<std::string_view, std::int32_t>> pieces;
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const auto id = static_cast<std::int32_t>(i);
-    if (!std::isnan(scores[i]) && !vocabulary.piece(id).empty())
-      trie_.add(vocabulary.piece(id), id);
+    if (!std::isnan(scores[i]) && !vocabulary.piece(id).empty()) {
+      pieces.emplace_back(vocabulary.piece(id), id);
+    }
   }
+  trie_.add(pieces);
   for (std::size_t byte = 0; byte < 256; ++byte) {
     constexpr char digits[] = "0123456789ABCDEF";
     const char name[] = {'<', '0', 'x', digits[byte >> 4], digits[byte & 15], '>'};

@@ -24,6 +24,7 @@ TEST(Regex, IsWrittenAsInRuby) {
   EXPECT_EQ(matches("(?m:a.)", "a\nab"), (Texts{"a\n", "ab"}));
   EXPECT_EQ(matches("a.", "a\nab"), (Texts{"ab"}));
   EXPECT_EQ(matches("\\w+", "e\u0301_1 \u203f!"), (Texts{"e\u0301_1", "\u203f"})) << "with marks";
+  EXPECT_EQ(matches("\\w+", "a\u2167 \u00b2"), (Texts{"a\u2167"})) << "numerals are letters too";
   EXPECT_EQ(matches("[\\w!]+|\\W", "e\u0301! x"), (Texts{"e\u0301!", " ", "x"}));
   EXPECT_EQ(matches("\\h+", "xfa0G"), (Texts{"fa0"}));
   EXPECT_EQ(matches("[\\u00b5\\u00c0-\\u00d6]+", "a\u00b5\u00c1b"), (Texts{"\u00b5\u00c1"}));
