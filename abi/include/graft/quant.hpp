@@ -282,6 +282,21 @@ static inline void expand_book(const graft_quant* q, int64_t first, int64_t n, f
   }
 }
 
+/// Whether sizes and buffers are those of a format that is known here.
+static inline bool consistent(const graft_quant* q) {
+  const Format format = format_of(q->format);
+  if (format == kUnknown || q->rows < 0 || q->columns < 0 || q->block_elements < 1) return false;
+  if (format == kBook4) return q->block_elements % 2 == 0;
+  return q->columns % q->block_elements == 0 &&
+         q->block_elements <= (format == kInt8 ? INT64_MAX : 256);
+}
+
+/// Whether a view of shape [rows, columns] and these strides is the matrix, or the transposed one.
+static inline bool is_transposed(const graft_quant* q, const int64_t* shape,
+                                 const int64_t* stride) {
+  return shape[0] != q->rows || shape[1] != q->columns || (q->rows == q->columns && stride[1] != 1);
+}
+
 /// Elements [column, column + n) of row `row`, in F32. `format` is format_of(q->format).
 static inline void expand(const graft_quant* q, Format format, int64_t row, int64_t column,
                           int64_t n, float* out) {

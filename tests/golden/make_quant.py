@@ -1,0 +1,61 @@
+"""Writes data/tensors/quantized.safetensors with bitsandbytes (0.50.2) on the CPU.
+
+"values": a matrix with an outlier, zeros and a block of zeros. For nf4 and fp4 and sizes of
+blocks "<type>.<block>[.nested].": codes, scales (and nested, offset), of some what they expand to.
+"tail.*": a number of elements that blocks do not divide. "codes8.*": the dynamic map of 8 bits.
+"int8.*": rows of integers.
+"""
+
+import pathlib
+
+import bitsandbytes.functional as functional
+import torch
+from safetensors.torch import save_file
+
+OUT = pathlib.Path(__file__).resolve().parent / "data" / "tensors"
+
+
+def four_bits(prefix, values, kind, block, nested, out):
+    codes, state = functional.quantize_4bit(values, blocksize=block, quant_type=kind,
+                                            compress_statistics=nested)
+    out[f"{prefix}.codes"] = codes.reshape(-1)
+    out[f"{prefix}.scales"] = state.absmax
+    if block == 64 or nested:
+        out[f"{prefix}.expanded"] = functional.dequantize_4bit(codes, state).reshape(values.shape)
+    if nested:
+        out[f"{prefix}.nested"] = state.state2.absmax
+        out[f"{prefix}.offset"] = state.offset.reshape(1)
+
+
+def main():
+    torch.manual_seed(11)
+    values = torch.randn(44, 192) * torch.linspace(0.01, 1.5, 44)[:, None]
+    values[3, 5] = 40.0
+    values[7, :96] = 0
+    values[9, 10] = -0.0
+    values[10, :128] = 0
+    out = {"values": values}
+    for kind in ("nf4", "fp4"):
+        for block in (32, 64, 4096):
+            four_bits(f"{kind}.{block}", values, kind, block, False, out)
+    four_bits("nf4.32.nested", values, "nf4", 32, True, out)
+    out["map"] = functional.create_dynamic_map()
+    # One block alone, after it one that is short, the number of elements odd.
+    tail = torch.randn(101)
+    codes, scales = torch.ops.bitsandbytes.quantize_4bit(tail, 64, "nf4", torch.uint8)
+    out["tail.values"], out["tail.codes"], out["tail.scales"] = tail, codes.reshape(-1), scales
+    centred = torch.randn(600) * 0.3
+    codes, state = functional.quantize_blockwise(centred, blocksize=256)
+    out["codes8.values"], out["codes8.codes"], out["codes8.scales"] = centred, codes, state.absmax
+    rows = values[:12]
+    codes, scales, _ = functional.int8_vectorwise_quant(rows.clone())
+    expanded = functional.int8_vectorwise_dequant(codes, scales)
+    out["int8.codes"], out["int8.scales"], out["int8.expanded"] = codes, scales, expanded
+    for kind in ("nf4", "fp4"):
+        wrong = (out[f"{kind}.64.expanded"] - values).abs().mean() / values.abs().mean()
+        print(f"{kind}: mean error {wrong:.4f} of the mean magnitude")
+    save_file({name: t.contiguous() for name, t in out.items()}, OUT / "quantized.safetensors")
+
+
+if __name__ == "__main__":
+    main()
