@@ -62,7 +62,10 @@ class Call {
  public:
   Call(const Device& device, const graft_kernel& kernel, const Problem& problem, bool odd_start)
       : device_(device), kernel_(kernel), problem_(problem) {
-    for (const Operand& x : problem.in) in_.emplace_back(x.dtype, x.shape, x.layout, odd_start);
+    for (const Operand& x : problem.in) {
+      in_.emplace_back(x.dtype, x.blocks ? Shape{0} : x.shape, x.layout, odd_start);
+      if (x.blocks) quants_.push_back(*x.blocks);
+    }
     for (const Result& y : problem.out)
       if (y.in_place < 0) own_.emplace_back(y.dtype, y.shape, y.layout, odd_start);
     std::size_t next = 0;
@@ -75,7 +78,8 @@ class Call {
   /// Runs the kernel on fresh operands, with the extents that `cuts` say. Returns what went wrong
   /// apart from the numbers.
   std::string run(const std::vector<Cut>& cuts, bool* declined) {
-    for (std::size_t i = 0; i < in_.size(); ++i) in_[i].reset(problem_.in[i].values);
+    for (std::size_t i = 0; i < in_.size(); ++i)
+      in_[i].reset(problem_.in[i].blocks ? Values() : problem_.in[i].values);
     for (std::size_t i = 0; i < out_.size(); ++i)
       if (problem_.out[i].in_place < 0) out_[i]->reset(problem_.out[i].before);
 
@@ -84,6 +88,7 @@ class Call {
 
     std::deque<Placed> memory;
     std::vector<graft_view> in = views(in_, memory), own = views(own_, memory), out;
+    place_blocks(in, memory);
     std::size_t next = 0;
     for (const Result& y : problem_.out)
       out.push_back(y.in_place < 0 ? own[next++] : in[static_cast<std::size_t>(y.in_place)]);
@@ -101,7 +106,8 @@ class Call {
     args.in = in_shapes.data();
     args.out = out_shapes.data();
     args.attr = problem_.attrs.data();
-    if (kernel_.supports && kernel_.supports(device_.handle(), &args) != GRAFT_OK) {
+    const bool dense_only = !quants_.empty() && !kernel_.supports;
+    if (dense_only || (kernel_.supports && kernel_.supports(device_.handle(), &args) != GRAFT_OK)) {
       *declined = true;
       return "";
     }
@@ -137,7 +143,37 @@ class Call {
     return out;
   }
 
+  /// The views of quantized operands, their buffers where the device's kernels reach them.
+  void place_blocks(std::vector<graft_view>& in, std::deque<Placed>& memory) {
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      const Operand& x = problem_.in[i];
+      if (!x.blocks) continue;
+      Blocks& blocks = quants_[next++];
+      for (std::size_t k = 0; k < 5; ++k) {
+        std::vector<std::byte>& buffer = blocks.buffer[k];
+        if (buffer.empty()) continue;
+        memory.emplace_back(device_, buffer.data(), buffer.size());
+        (k == 0 ? blocks.quant.data : blocks.quant.aux[k - 1]) = memory.back().data();
+      }
+      in[i].data = nullptr;
+      in[i].quant = &blocks.quant;
+      in[i].dtype = GRAFT_QUANT;
+      in[i].ndim = 2;
+      for (int d = 0; d < 2; ++d) in[i].shape[d] = x.shape[static_cast<std::size_t>(d)];
+      in[i].stride[x.transposed] = blocks.quant.columns;
+      in[i].stride[!x.transposed] = 1;
+    }
+  }
+
   std::string check_memory() {
+    std::size_t next = 0;
+    for (const Operand& x : problem_.in) {
+      if (!x.blocks) continue;
+      const Blocks& blocks = quants_[next++];
+      for (std::size_t k = 0; k < 5; ++k)
+        if (blocks.buffer[k] != x.blocks->buffer[k]) return "writes to a quantized input";
+    }
     for (std::size_t i = 0; i < in_.size(); ++i) {
       const bool shared = std::find(out_.begin(), out_.end(), &in_[i]) != out_.end();
       if (!shared && std::memcmp(in_[i].bytes(), before_[i].data(), in_[i].size()) != 0)
@@ -153,6 +189,7 @@ class Call {
   const graft_kernel& kernel_;
   const Problem& problem_;
   std::deque<Tensor> in_, own_;
+  std::deque<Blocks> quants_;
   std::vector<Tensor*> out_;
   std::vector<std::vector<std::byte>> before_;  // the inputs' memory before the call
 };

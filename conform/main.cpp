@@ -65,7 +65,7 @@ Line run_line(const Device& device, const graft_kernel& kernel, const KernelProb
     line.rows_matter |= verdict.rows_matter;
     line.declined += verdict.declined;
     std::string failure = verdict.failure;
-    if (verdict.declined && is_required(list.kernel))
+    if (verdict.declined && !quantized(problem) && is_required(list.kernel))
       failure = "supports() refuses what its line in graft/plugin.h allows";
     if (!failure.empty()) line.failures.push_back(std::string(current) + ": " + failure);
   }

@@ -1,6 +1,7 @@
 // A problem is one call of one kernel: operands, attributes, and how far the results may be off.
 #pragma once
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,12 +10,21 @@
 
 namespace graft::conform {
 
+/// A quantized matrix and what it stands for.
+struct Blocks {
+  graft_quant quant{};               // with pointers into the buffers
+  std::vector<std::byte> buffer[5];  // data, aux
+  Values values;                     // [rows, columns]
+};
+
 struct Operand {
   std::uint32_t dtype;
   Shape shape;
   Layout layout;
-  Values values;             // as they read back in dtype
-  bool keeps_dtype = false;  // the oracle gets it in this dtype too (inv_freq)
+  Values values;                              // as they read back in dtype
+  bool keeps_dtype = false;                   // the oracle gets it in this dtype too (inv_freq)
+  std::shared_ptr<const Blocks> blocks = {};  // the kernel gets these in the place of `values`
+  bool transposed = false;                    // .. and the transposed matrix
 };
 
 struct Result {
@@ -71,6 +81,9 @@ class Maker {
   Operand real(const Shape& shape, const Layout& layout = {}, double low = -2, double high = 2);
   Operand real_as(std::uint32_t dtype, const Shape& shape, const Layout& layout = {},
                   double low = -2, double high = 2);
+  /// Blocks of random bits with scales of moderate size. `format` may be "nf4:64", "nf4:64:nested".
+  Operand quantized(const std::string& format, std::int64_t rows, std::int64_t columns,
+                    bool transposed);
   static Operand integers(const std::vector<std::int32_t>& values, const Layout& layout = {});
   Operand random_ids(std::int64_t rows, std::int64_t below, const Layout& layout = {});
 
@@ -113,6 +126,9 @@ Scale magnitudes(std::string kernel);
 
 /// One rounding to `dtype` and a little more.
 double one_rounding(std::uint32_t dtype);
+
+/// Whether an operand comes in blocks.
+bool quantized(const Problem& problem);
 
 enum class Types { kFloat, kEvery, kF32 };  // T; every type of copy/1; none but F32
 struct KernelProblems {

@@ -6,6 +6,9 @@
 
 namespace graft::conform {
 
+void quantized_copy_problems(Maker&);
+void quantized_matmul_problems(Maker&);
+void quantized_gather_problems(Maker&);
 void copy_problems(Maker&);
 void fill_problems(Maker&);
 void add_problems(Maker&);

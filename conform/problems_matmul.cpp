@@ -79,6 +79,7 @@ void matmul_problems(Maker& make) {
   one(make, "", {}, {1, 600, 1000}, b_transposed, true);
   one(make, "", {9}, {130, 64, 131},
       {", heads between rows", {{1, 0, 2}, 1, 0, 0}, {{2, 0, 1}, 1, 0, 0}, {}}, false);
+  quantized_matmul_problems(make);
 }
 
 }  // namespace graft::conform

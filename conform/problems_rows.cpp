@@ -49,6 +49,7 @@ void gather_problems(Maker& make) {
   std::vector<Operand> in = {make.real({4, 6}, {{}, 1, 0, 1}), make.random_ids(9, 4)};
   make.add("a table of stride 0", in, {make.result({9, 6})}, {}, relative).tolerance =
       one_rounding(GRAFT_F64);
+  quantized_gather_problems(make);
 }
 
 void scatter_add_problems(Maker& make) {

@@ -1,5 +1,7 @@
 #include "common.hpp"
 
+#include <graft/quant.hpp>
+
 namespace graft::ref {
 namespace {
 
@@ -55,6 +57,33 @@ void store(const double* values, const graft_view& view, bool accumulate) {
       }
     });
   });
+}
+
+Readable::Readable(const graft_view& given) : view(given) {
+  const graft_quant* q = given.quant;
+  if (!q) return;
+  require(given.ndim == 2 && quant::consistent(q), "a quantized operand is of no known format");
+  const bool turned = quant::is_transposed(q, given.shape, given.stride);
+  require(given.shape[turned] == q->rows && given.shape[!turned] == q->columns,
+          "a quantized operand has another shape than its blocks");
+  values.resize(static_cast<std::size_t>(q->rows * q->columns));
+  std::vector<float> row(static_cast<std::size_t>(q->columns));
+  const quant::Format format = quant::format_of(q->format);
+  for (std::int64_t r = 0; r < q->rows; ++r) {
+    quant::expand(q, format, r, 0, q->columns, row.data());
+    std::copy(row.begin(), row.end(), values.begin() + r * q->columns);
+  }
+  view.quant = nullptr;
+  view.data = values.data();
+  view.dtype = GRAFT_F64;
+}
+
+graft_status reads_blocks(graft_device*, const graft_kernel_args* args) {
+  for (std::uint32_t i = 0; i < args->n_in; ++i) {
+    const graft_quant* q = args->in[i].quant;
+    if (q && (args->in[i].ndim != 2 || !quant::consistent(q))) return GRAFT_UNSUPPORTED;
+  }
+  return GRAFT_OK;
 }
 
 std::vector<std::int32_t> load_ids(const graft_view& view) {

@@ -24,6 +24,16 @@ inline void store(const Values& values, const graft_view& view, bool accumulate 
   store(values.data(), view, accumulate);
 }
 
+/// A view whose elements can be read one by one: the view itself, or of a quantized one a copy.
+struct Readable {
+  explicit Readable(const graft_view& given);
+  Values values;
+  graft_view view;
+};
+
+/// supports() of the kernels that read quantized operands: whether their blocks are known.
+graft_status reads_blocks(graft_device*, const graft_kernel_args* args);
+
 /// The elements of an I32 view of rank 1.
 std::vector<std::int32_t> load_ids(const graft_view& view);
 

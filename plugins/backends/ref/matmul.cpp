@@ -50,7 +50,8 @@ void matmul_2d(const graft_view& a, const graft_view& b, const Values& bias, con
 }  // namespace
 
 void matmul(const graft_kernel_args& args) {
-  const graft_view &a = args.in[0], &b = args.in[1], &c = args.out[0];
+  const Readable factor(args.in[1]);
+  const graft_view &a = args.in[0], &b = factor.view, &c = args.out[0];
   require(c.ndim >= 2 && a.ndim == c.ndim && b.ndim == c.ndim,
           "matmul: a, b and c have different ranks, or less than 2 axes");
   const std::int32_t m = c.ndim - 2, n = c.ndim - 1;

@@ -24,7 +24,8 @@ std::vector<std::int32_t> row_ids(const graft_view& ids, const graft_view& x,
 }  // namespace
 
 void gather(const graft_kernel_args& args) {
-  const graft_view &table = args.in[0], &y = args.out[0];
+  const Readable rows(args.in[0]);
+  const graft_view &table = rows.view, &y = args.out[0];
   const auto ids = row_ids(args.in[1], y, table);
   for (std::size_t i = 0; i < ids.size(); ++i)
     store(load(row_of(table, ids[i])), row_of(y, static_cast<std::int64_t>(i)));

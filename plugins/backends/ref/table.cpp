@@ -4,13 +4,14 @@ namespace graft::ref {
 namespace {
 
 template <Body* body, std::uint32_t min_in, std::uint32_t max_in, std::uint32_t n_out>
-constexpr graft_kernel entry(const char* name) {
-  return {name, run<body, min_in, max_in, n_out>, nullptr, nullptr};
+constexpr graft_kernel entry(const char* name,
+                             decltype(graft_kernel::supports) supports = nullptr) {
+  return {name, run<body, min_in, max_in, n_out>, supports, nullptr};
 }
 
 // In the order of the contract; inputs needed, inputs at most, outputs needed.
 constexpr graft_kernel kTable[] = {
-    entry<copy, 1, 1, 1>("copy/1"),
+    entry<copy, 1, 1, 1>("copy/1", reads_blocks),
     entry<fill, 0, 0, 1>("fill/1"),
     entry<add, 2, 2, 1>("add/1"),
     entry<sub, 2, 2, 1>("sub/1"),
@@ -19,7 +20,7 @@ constexpr graft_kernel kTable[] = {
     entry<affine, 1, 1, 1>("affine/1"),
     entry<act, 1, 1, 1>("act/1"),
     entry<act_bwd, 2, 2, 1>("act_bwd/1"),
-    entry<matmul, 2, 3, 1>("matmul/1"),
+    entry<matmul, 2, 3, 1>("matmul/1", reads_blocks),
     entry<reduce_sum, 1, 1, 1>("reduce_sum/1"),
     entry<softmax, 1, 1, 1>("softmax/1"),
     entry<softmax_bwd, 2, 2, 1>("softmax_bwd/1"),
@@ -27,7 +28,7 @@ constexpr graft_kernel kTable[] = {
     entry<norm_bwd, 3, 3, 1>("norm_bwd/1"),
     entry<norm_bwd_weight, 2, 2, 1>("norm_bwd_weight/1"),
     entry<rope, 3, 3, 1>("rope/1"),
-    entry<gather, 2, 2, 1>("gather/1"),
+    entry<gather, 2, 2, 1>("gather/1", reads_blocks),
     entry<scatter_add, 2, 2, 1>("scatter_add/1"),
     entry<write_rows, 2, 2, 1>("write_rows/1"),
     entry<cross_entropy, 2, 2, 2>("cross_entropy/1"),
