@@ -25,6 +25,12 @@ std::vector<Row> rows_of(const Values& x, std::int64_t d, bool layer) {
   return rows;
 }
 
+double offset_of(const Problem& problem) {
+  for (const graft_attr& one : problem.attrs)
+    if (std::string_view(one.name) == "offset") return one.f;
+  return 0;
+}
+
 bool is_layer(const Problem& problem) {
   for (const graft_attr& one : problem.attrs)
     if (std::string_view(one.name) == "kind") return one.i == GRAFT_NORM_LAYER;
@@ -39,7 +45,8 @@ Values norm_scale(const Problem& problem, const Values& x, int weight, int bias)
   for (std::size_t i = 0; i < x.size(); ++i) {
     const Row& row = rows[i / static_cast<std::size_t>(d)];
     const std::size_t j = i % static_cast<std::size_t>(d);
-    scale[i] = std::fabs(problem.in[weight].values[j]) * (std::fabs(x[i]) + row.mean) * row.rstd;
+    scale[i] = std::fabs(problem.in[weight].values[j] + offset_of(problem)) *
+               (std::fabs(x[i]) + row.mean) * row.rstd;
     if (bias >= 0) scale[i] += std::fabs(problem.in[bias].values[j]);
   }
   return scale;
@@ -51,7 +58,9 @@ std::vector<Values> forward_scale(const Problem& problem, const std::vector<Valu
 
 // rstd (|g| + mean |g| + |xhat| mean |g xhat|)
 std::vector<Values> backward_scale(const Problem& problem, const std::vector<Values>&) {
-  const Values &dy = problem.in[0].values, &x = problem.in[1].values, &w = problem.in[2].values;
+  const Values &dy = problem.in[0].values, &x = problem.in[1].values;
+  Values w = problem.in[2].values;
+  for (double& one : w) one += offset_of(problem);
   const auto d = static_cast<std::int64_t>(w.size());
   const std::vector<Row> rows = rows_of(x, d, is_layer(problem));
   Values scale(x.size());
@@ -103,8 +112,9 @@ std::vector<Values> add_norm_scale(const Problem& problem, const std::vector<Val
   Values scale(sum.size());
   for (std::size_t i = 0; i < sum.size(); ++i) {
     const Row& row = rows[i / static_cast<std::size_t>(d)];
-    scale[i] = std::fabs(problem.in[2].values[i % static_cast<std::size_t>(d)]) *
-               (2 * magnitude[i] + row.mean) * row.rstd;
+    scale[i] =
+        std::fabs(problem.in[2].values[i % static_cast<std::size_t>(d)] + offset_of(problem)) *
+        (2 * magnitude[i] + row.mean) * row.rstd;
   }
   return {magnitude, scale};
 }
@@ -112,8 +122,11 @@ std::vector<Values> add_norm_scale(const Problem& problem, const std::vector<Val
 struct Kind {
   std::int64_t kind;
   const char* name;
+  double offset;
 };
-constexpr Kind kKinds[] = {{GRAFT_NORM_RMS, "rms, "}, {GRAFT_NORM_LAYER, "layer, "}};
+constexpr Kind kKinds[] = {{GRAFT_NORM_RMS, "rms, ", 0},
+                           {GRAFT_NORM_LAYER, "layer, ", 0},
+                           {GRAFT_NORM_RMS, "rms, weights from 1, ", 1}};
 
 std::vector<Case> norm_cases() {
   std::vector<Case> cases = elementwise_cases();
@@ -124,7 +137,7 @@ std::vector<Case> norm_cases() {
 }
 
 std::vector<graft_attr> attrs_of(const Kind& kind) {
-  return {attr("kind", kind.kind), attr_real("eps", kEps)};
+  return {attr("kind", kind.kind), attr_real("eps", kEps), attr_real("offset", kind.offset)};
 }
 
 // bf16 results of RMS: the line says where to round, so most bits are known. Rows are few in small

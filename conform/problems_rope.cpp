@@ -8,7 +8,8 @@ std::vector<Values> rope_scale(const Problem& problem, const std::vector<Values>
   const Operand& x = problem.in[0];
   const Values &positions = problem.in[1].values, &inv_freq = problem.in[2].values;
   const std::int64_t heads = x.shape[1], d = x.shape[2];
-  const auto half = static_cast<std::int64_t>(inv_freq.size());
+  const std::int64_t half = problem.in[2].shape.back();
+  const bool by_row = problem.in[2].shape.size() == 2;
   const double angle_unit = x.dtype == GRAFT_BF16 ? 0x1p-16 : 1;  // of T's own unit
   double factor = 1;
   for (const graft_attr& one : problem.attrs)
@@ -23,7 +24,7 @@ std::vector<Values> rope_scale(const Problem& problem, const std::vector<Values>
     }
     const std::int64_t pair = e < half ? e : e - half;
     const std::size_t first = i - static_cast<std::size_t>(e - pair);
-    const double angle = std::fabs(positions[row] * inv_freq[pair]);
+    const double angle = std::fabs(positions[row] * inv_freq[by_row ? row * half + pair : pair]);
     scale[i] = factor * (1 + 0.1 * angle * angle_unit) *
                (std::fabs(x.values[first]) + std::fabs(x.values[first + half]));
   }
@@ -85,6 +86,12 @@ void rope_problems(Maker& make) {
   in[2].keeps_dtype = true;
   make.add("positions of stride 0", in, {make.result({6, 2, 8})},
            {attr_real("scale", 1), attr("inverse", 0)}, rope_scale);
+  // Frequencies of each row.
+  in = {make.real({6, 2, 13}), Maker::integers({5, 0, 1, 700, 3, 4}),
+        make.real_as(GRAFT_F32, {6, 5}, {}, 0.1, 1)};
+  in[2].keeps_dtype = true;
+  make.add("frequencies by row", in, {make.result({6, 2, 13})},
+           {attr_real("scale", 1.5), attr("inverse", 0)}, rope_scale);
 }
 
 }  // namespace graft::conform

@@ -51,8 +51,9 @@ std::vector<TypeShape> infer_norm_bwd_weight(const InferArgs& a) {
 
 Grads derive_norm(Recorder& r, const Node& n, Span d, const std::vector<bool>& wanted) {
   const Attr kind = attr(n.params, "kind"), eps = attr(n.params, "eps");
+  const Attr offset = attr(n.params, "offset");
   Grads g(n.in.size(), kNone);
-  if (wanted[0]) g[0] = r.one("norm_bwd", {d[0], n.in[0], n.in[1]}, {kind, eps});
+  if (wanted[0]) g[0] = r.one("norm_bwd", {d[0], n.in[0], n.in[1]}, {kind, eps, offset});
   if (wanted[1] || (n.in.size() == 3 && wanted[2])) {
     const Grads w = r.record("norm_bwd_weight", {d[0], n.in[0]}, {kind, eps});
     for (std::size_t i = 1; i < n.in.size(); ++i) {
@@ -68,6 +69,10 @@ std::vector<TypeShape> infer_rope(const InferArgs& a) {
   require_dtype(a, 2, GRAFT_F32, "inv_freq");
   require(a, a.in[1].shape.size() == 1 && a.in[1].shape[0] == a.in[0].shape[0],
           "positions must have one number for each row.");
+  const Shape& frequencies = a.in[2].shape;
+  require(
+      a, frequencies.size() == 1 || (frequencies.size() == 2 && frequencies[0] == a.in[0].shape[0]),
+      "inv_freq must be [rotary / 2], or that for each row.");
   return like_first(a);
 }
 
@@ -116,7 +121,7 @@ std::vector<OpDef> row_ops() {
   OpDef norm;
   norm.name = "norm";
   norm.kernel = "norm/1";
-  norm.attrs = {{"kind", false, GRAFT_NORM_RMS}, {"eps", true, 0, true}};
+  norm.attrs = {{"kind", false, GRAFT_NORM_RMS}, {"eps", true, 0, true}, {"offset", true, 0}};
   norm.min_inputs = 2;
   norm.max_inputs = 3;
   norm.traits = {.in_place_input = -1, .accumulates = false, .cheap = true, .tiles = true};
@@ -133,6 +138,7 @@ std::vector<OpDef> row_ops() {
   OpDef norm_bwd_weight = norm_bwd;
   norm_bwd_weight.name = "norm_bwd_weight";
   norm_bwd_weight.kernel = "norm_bwd_weight/1";
+  norm_bwd_weight.attrs = {{"kind", false, GRAFT_NORM_RMS}, {"eps", true, 0, true}};
   norm_bwd_weight.min_inputs = norm_bwd_weight.max_inputs = 2;
   norm_bwd_weight.traits = {
       .in_place_input = -1, .accumulates = true, .cheap = false, .tiles = true};

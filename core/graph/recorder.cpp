@@ -163,10 +163,11 @@ ValueId Recorder::sum(ValueId x, std::int32_t axis, bool keep) {
   return reshape(y, dropped);
 }
 
-ValueId Recorder::norm(ValueId x, ValueId weight, ValueId bias, std::int32_t kind, double eps) {
+ValueId Recorder::norm(ValueId x, ValueId weight, ValueId bias, std::int32_t kind, double eps,
+                       double offset) {
   std::vector<ValueId> in = {x, weight};
   if (bias != kNone) in.push_back(bias);
-  return one("norm", std::move(in), {{"kind", kind, 0}, {"eps", 0, eps}});
+  return one("norm", std::move(in), {{"kind", kind, 0}, {"eps", 0, eps}, {"offset", 0, offset}});
 }
 
 ValueId Recorder::reshape(ValueId x, Shape to) {

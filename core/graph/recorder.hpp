@@ -65,7 +65,9 @@ class Recorder {
   ValueId matmul(ValueId a, ValueId b, std::uint32_t flags = 0, ValueId bias = kNone,
                  std::uint32_t out_dtype = 0);
   ValueId sum(ValueId x, std::int32_t axis, bool keep);
-  ValueId norm(ValueId x, ValueId weight, ValueId bias, std::int32_t kind, double eps);
+  /// The weight is offset + weight.
+  ValueId norm(ValueId x, ValueId weight, ValueId bias, std::int32_t kind, double eps,
+               double offset = 0);
   ValueId reshape(ValueId x, Shape shape);
   ValueId permute(ValueId x, const std::vector<std::int32_t>& axes);
   ValueId expand(ValueId x, Shape shape);

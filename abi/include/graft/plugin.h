@@ -390,14 +390,14 @@ typedef struct graft_optimizer_api { /* GROWS */
  * "softmax/1"   = in x; out y; over the last axis
  * "softmax_bwd/1" = in dy, y; out dx = y (dy - sum(dy y))
  * "norm/1"      in x [.., d], weight [d], optional bias [d]; out y; attr kind (GRAFT_NORM_*), eps
- *               (f)
+ *               (f), offset (f, 0). w = offset + weight, which is not rounded
  *               RMS: y = w T(x / sqrt(mean(x^2) + eps)), rounded to T before the product with w.
  *               LAYER: y = (x - mean) / sqrt(var + eps) w + b, biased variance, rounded once
- * "norm_bwd/1"  in dy, x, weight; out dx; attr kind, eps
+ * "norm_bwd/1"  in dy, x, weight; out dx; attr kind, eps, offset
  * "norm_bwd_weight/1" in dy, x; out dweight F32 [d], optional dbias F32 [d]; attr kind, eps;
  *               [accumulate]
- * "rope/1"      = in x [rows, heads, head_dim], positions I32 [rows], inv_freq F32 [rotary/2]; out
- *               y; attr scale (f) on cos and sin, inverse (1: rotates back, the derivative).
+ * "rope/1"      = in x [rows, heads, head_dim], positions I32 [rows], inv_freq F32 [rotary/2] or
+ *               [rows, rotary/2]; out y; attr scale (f) on cos and sin, inverse (1: rotates back, the derivative).
  *               Half-split pairs (i, i + rotary/2); elements past rotary are copied; angle and sine
  *               in F32 (F64 for T = f64); cos and sin rounded to T.
  * "gather/1"    in table T [n, ..] [quant], ids I32 [rows]; out y [rows, ..]
@@ -437,7 +437,7 @@ typedef struct graft_optimizer_api { /* GROWS */
  * Optional, fused; where absent or unsupported the host decomposes:
  * "swiglu/1"    in gate, up; out y = silu(gate) up
  * "swiglu_bwd/1" in dy, gate, up; out dgate, dup
- * "add_norm/1"  in x, r T [.., d], weight [d]; out s = x + r, y = norm(s); attr kind, eps
+ * "add_norm/1"  in x, r T [.., d], weight [d]; out s = x + r, y = norm(s); attr kind, eps, offset
  * "adam_update/1" in grad F32 [n], decay, step_size, denom_scale F32 [1]; out param, m, v F32 [n]
  *               in place; attr beta1, beta2, eps (f): m = beta1 m + (1 - beta1) g, v = beta2 v + (1
  *               - beta2) g^2, param = param decay - step_size m / (sqrt(v) denom_scale + eps)

@@ -50,13 +50,13 @@ enum class Binary : int32_t { kAdd, kSub, kMul, kDiv };
 struct NormCall {  // views: x, y | dy, x, dx | dy, x | x, r, s, y
   RowCall rows;
   int32_t layer;
-  float eps;
+  float eps, offset;          // the weight is offset + weight
   const void *weight, *bias;  // bias may be NULL
 };
 
 struct RopeCall {  // views: x, y; the nest is over rows, the heads are here
   RowCall rows;
-  int64_t heads, head_stride[2], rotary;
+  int64_t heads, head_stride[2], rotary, freq_stride;  // freq_stride 0: the same for all rows
   const int32_t* positions;
   const float* inv_freq;
   float scale;

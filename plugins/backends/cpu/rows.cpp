@@ -68,6 +68,7 @@ NormCall norm_call(Call& call, std::initializer_list<const graft_view*> views) {
   require(kind == GRAFT_NORM_RMS || kind == GRAFT_NORM_LAYER, "norm: unknown kind");
   c.layer = kind == GRAFT_NORM_LAYER;
   c.eps = static_cast<float>(call.real("eps"));
+  c.offset = static_cast<float>(call.real("offset"));
   return c;
 }
 
@@ -139,7 +140,11 @@ void rope(Call& call) {
   c.heads = x.shape[1];
   c.head_stride[0] = x.stride[1];
   c.head_stride[1] = y.stride[1];
-  c.rotary = 2 * gb::elements(inv_freq);
+  const bool by_row = inv_freq.ndim == 2;
+  require(inv_freq.ndim == 1 || (by_row && inv_freq.shape[0] == x.shape[0]),
+          "rope: inv_freq is not [rotary / 2] or [rows, rotary / 2]");
+  c.rotary = 2 * inv_freq.shape[by_row ? 1 : 0];
+  c.freq_stride = by_row ? c.rotary / 2 : 0;
   require(inv_freq.dtype == GRAFT_F32 && c.rotary <= c.rows.cols,
           "rope: inv_freq is not F32 with at most head_dim / 2 elements");
   c.positions = gb::data<const std::int32_t>(positions);

@@ -34,7 +34,7 @@ void add_norm(const graft_kernel_args& args) {
   require(same_shape(x, args.in[1]) && same_shape(x, args.out[0]) && same_shape(x, args.out[1]),
           "add_norm: x, r, s and y differ in shape");
   Values s = load(x);
-  const Values r = load(args.in[1]), weight = load(args.in[2]);
+  const Values r = load(args.in[1]), weight = norm_weight(args, 2);
   const std::int64_t d = last_extent(x);
   require(static_cast<std::int64_t>(weight.size()) == d, "add_norm: weight is not [d]");
   // The norm sees the sum as it is stored.

@@ -27,6 +27,8 @@ KernelTable kernel_table();
 double act_value(std::int64_t kind, double x);
 double act_derivative(std::int64_t kind, double x);
 /// One row of "norm/1"; `bias` may be NULL. `dtype` is T, to which RMS rounds before the weight.
+/// The weight of a norm: that input of the call plus the attribute "offset".
+Values norm_weight(const graft_kernel_args& args, std::uint32_t input);
 void norm_row(const double* x, const double* weight, const double* bias, double* y, std::int64_t d,
               std::int64_t kind, double eps, std::uint32_t dtype);
 

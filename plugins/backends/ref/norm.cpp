@@ -24,6 +24,12 @@ Statistics statistics_of(const double* x, std::int64_t d, std::int64_t kind, dou
 
 }  // namespace
 
+Values norm_weight(const graft_kernel_args& args, std::uint32_t input) {
+  Values weight = load(args.in[input]);
+  for (double& w : weight) w += attr_f(&args, "offset");
+  return weight;
+}
+
 void norm_row(const double* x, const double* weight, const double* bias, double* y, std::int64_t d,
               std::int64_t kind, double eps, std::uint32_t dtype) {
   const Statistics s = statistics_of(x, d, kind, eps);
@@ -37,7 +43,7 @@ void norm_row(const double* x, const double* weight, const double* bias, double*
 void norm(const graft_kernel_args& args) {
   require(same_shape(args.in[0], args.out[0]), "norm: x and y have different shapes");
   Values x = load(args.in[0]);
-  const Values weight = load(args.in[1]);
+  const Values weight = norm_weight(args, 1);
   const Values bias = args.n_in > 2 ? load(args.in[2]) : Values();
   const std::int64_t d = last_extent(args.in[0]);
   require(static_cast<std::int64_t>(weight.size()) == d, "norm: weight is not [d]");
@@ -54,7 +60,7 @@ void norm_bwd(const graft_kernel_args& args) {
   require(same_shape(args.in[0], args.in[1]) && same_shape(args.in[0], args.out[0]),
           "norm_bwd: dy, x and dx have different shapes");
   Values dy = load(args.in[0]);
-  const Values x = load(args.in[1]), weight = load(args.in[2]);
+  const Values x = load(args.in[1]), weight = norm_weight(args, 2);
   const std::int64_t d = last_extent(args.in[0]);
   require(static_cast<std::int64_t>(weight.size()) == d, "norm_bwd: weight is not [d]");
   const std::int64_t kind = attr_i(&args, "kind");

@@ -31,14 +31,17 @@ void rope(const graft_kernel_args& args) {
   const std::vector<std::int32_t> positions = load_ids(args.in[1]);
   const Values inv_freq = load(args.in[2]);
   const std::int64_t rows = view.shape[0], heads = view.shape[1], d = view.shape[2];
-  const auto half = static_cast<std::int64_t>(inv_freq.size());
+  const bool by_row = args.in[2].ndim == 2;
+  require(!by_row || args.in[2].shape[0] == rows, "rope: inv_freq is not [rows, rotary / 2]");
+  const std::int64_t half = last_extent(args.in[2]);
   require(static_cast<std::int64_t>(positions.size()) == rows, "rope: positions is not [rows]");
   require(2 * half <= d, "rope: inv_freq is longer than half of head_dim");
   const double scale = attr_f(&args, "scale", 1);
   const bool inverse = attr_i(&args, "inverse");
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t i = 0; i < half; ++i) {
-      Rotation by = rotation_at(positions[r], inv_freq[i], scale, view.dtype);
+      Rotation by =
+          rotation_at(positions[r], inv_freq[by_row ? r * half + i : i], scale, view.dtype);
       if (inverse) by.sin = -by.sin;
       for (std::int64_t h = 0; h < heads; ++h) {
         double& first = x[(r * heads + h) * d + i];

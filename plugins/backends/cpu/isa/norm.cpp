@@ -35,12 +35,12 @@ void norm_row(const NormCall& c, const T* x, T* y) {
   const Stats s = stats_of(c, x);
   if (c.layer) {
     strip(c.rows.cols, [&](int64_t j, auto n) {
-      const F v = (load(x + j, n) - s.mean) * s.inverse * load(w + j, n);
+      const F v = (load(x + j, n) - s.mean) * s.inverse * (load(w + j, n) + c.offset);
       store(y + j, b ? v + load(b + j, n) : v, n);
     });
   } else {
     strip(c.rows.cols, [&](int64_t j, auto n) {
-      const F v = load(w + j, n) * rounded<T>(load(x + j, n) * s.inverse);
+      const F v = (load(w + j, n) + c.offset) * rounded<T>(load(x + j, n) * s.inverse);
       store(y + j, b ? v + load(b + j, n) : v, n);
     });
   }
@@ -86,14 +86,14 @@ void norm_bwd(const NormCall* c) {
       const Stats s = stats_of(*c, x);
       F total = {}, dot = {};
       strip(rows.cols, [&](int64_t j, auto n) {
-        const F g = load(dy + j, n) * load(w + j, n);
+        const F g = load(dy + j, n) * (load(w + j, n) + c->offset);
         total += g;
         dot += g * ((load(x + j, n) - s.mean) * s.inverse);
       });
       const float mean_g = c->layer ? sum(total) / (float)rows.cols : 0;
       const float mean_dot = sum(dot) / (float)rows.cols;
       strip(rows.cols, [&](int64_t j, auto n) {
-        const F g = load(dy + j, n) * load(w + j, n);
+        const F g = load(dy + j, n) * (load(w + j, n) + c->offset);
         const F normed = (load(x + j, n) - s.mean) * s.inverse;
         store(dx + j, s.inverse * (g - mean_g - normed * mean_dot), n);
       });

@@ -42,12 +42,13 @@ void rope_row(const RopeCall& c, int64_t r) {
   T* y = row<T>(c.rows, r, 1);
   const int64_t half = c.rotary / 2;
   const float position = (float)c.positions[r];
+  const float* inv_freq = c.inv_freq + r * c.freq_stride;
   float cosines[kPairs], sines[kPairs];
   for (int64_t first = 0; first < half; first += kPairs) {
     const int64_t n = least(kPairs, half - first);
     strip(n, [&](int64_t j, auto count) {
       F sine, cosine;
-      sine_cosine(position * load(c.inv_freq + first + j, count), sine, cosine);
+      sine_cosine(position * load(inv_freq + first + j, count), sine, cosine);
       sine = rounded<T>(sine * c.scale);
       store(cosines + j, rounded<T>(cosine * c.scale), count);
       store(sines + j, c.inverse ? -sine : sine, count);
