@@ -62,9 +62,12 @@ void print_model(const Json& m) {
     types += (types.empty() ? "" : ", ") + type + " (" + to_text(count) + " tensors)";
   }
   row("dtype", types);
-  const Json& rope = m["rope"];
-  row("rope", shown(rope["type"]) + ", theta " + shown(rope["theta"]) + ", " +
+  for (const char* name : {"rope", "local_rope"}) {
+    if (!m.contains(name) || m[name].is_null()) continue;
+    const Json& rope = m[name];
+    row(name, shown(rope["type"]) + ", theta " + shown(rope["theta"]) + ", " +
                   shown(rope["rotary_dim"]) + " dimensions");
+  }
   const Json& window = m["window"];
   if (std::any_of(window.begin(), window.end(), [](const Json& w) { return w != 0; })) {
     row("window", window);

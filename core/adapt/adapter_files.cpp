@@ -101,7 +101,8 @@ void read_parameters(const fs::path& path, const std::vector<Parameter>& paramet
     const Parameter& p = parameters[i];
     if (!wanted[i]) continue;
     const std::string key = key_of(p);
-    values[i] = read_tensor(file, path, key, p.dims);
+    values[i] = read_tensor(file, path, key, p.stored_dims());
+    if (p.transposed) values[i] = transposed(values[i], p.dims[1]);
     used.insert(key);
   }
   for (const std::string& key : file.names()) {

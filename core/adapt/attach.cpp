@@ -124,6 +124,7 @@ graft_tensor* site_param(graft_site* site, const graft_param_desc* desc, graft_e
     if ((d.flags & GRAFT_PARAM_REPLACES) != 0) {
       if (!d.init_from)
         throw Error(GRAFT_E_INVALID, cat(where, ": '", d.name, "' replaces nothing."));
+      p.transposed = c.set->tensor(p.base)->transposed;
       return c.set->replace(std::move(p));
     }
     for (const Parameter& known : c.set->parameters) {
@@ -148,6 +149,8 @@ graft_status site_virtual_tokens(graft_site* site, std::int64_t n, graft_error* 
                cat("virtual tokens: ", n, " at '", c.set->sites[c.site].name,
                    "'; at least one is expected, at embeddings or keys and values."));
   }
+  // Nothing stands before a sequence in a table of positions: "not here".
+  if (c.set->sites[c.site].positions) return GRAFT_SKIP;
   c.virtual_rows = n;
   return GRAFT_OK;
 }
@@ -276,6 +279,7 @@ void AdapterSet::State::save_modules(std::size_t e) {
       Parameter p;
       p.name = tensor.name;
       p.dims = tensor.shape;
+      p.transposed = tensor.transposed;
       p.entry = e;
       p.base = tensor.name;
       p.init = GRAFT_INIT_BASE;

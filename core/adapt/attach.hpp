@@ -32,7 +32,8 @@ struct MethodEntry {
 struct BaseTensor {
   std::string name;  ///< "lm_head.weight"
   std::vector<std::int64_t> shape;
-  std::string tied_to;  ///< the tensor that it is, unless it is trained by itself
+  std::string tied_to;      ///< the tensor that it is, unless it is trained by itself
+  bool transposed = false;  ///< files have it the other way round
 };
 
 /// Rows that methods put before each sequence.

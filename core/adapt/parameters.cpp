@@ -38,6 +38,19 @@ std::int64_t Parameter::count() const {
   return n;
 }
 
+std::vector<std::int64_t> Parameter::stored_dims() const {
+  return transposed ? std::vector{dims[1], dims[0]} : dims;
+}
+
+std::vector<float> transposed(const std::vector<float>& values, std::int64_t rows) {
+  const auto n = static_cast<std::size_t>(rows), columns = values.size() / n;
+  std::vector<float> result(values.size());
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < columns; ++j) result[j * n + i] = values[i * columns + j];
+  }
+  return result;
+}
+
 ParameterLayout lay_out(const std::vector<Parameter>& parameters, const std::vector<bool>& decays) {
   ParameterLayout layout;
   layout.offset.resize(parameters.size());

@@ -24,9 +24,11 @@ struct Parameter {
   std::uint32_t flags = 0;               ///< GRAFT_PARAM_*
   std::size_t entry = 0;                 ///< which of the methods it belongs to
   std::string base;                      ///< the tensor of the model that it begins from
+  bool transposed = false;               ///< files have it as [dims[1], dims[0]]
   std::unique_ptr<graft_tensor> handle;  ///< what the plugin holds
 
   std::int64_t count() const;
+  std::vector<std::int64_t> stored_dims() const;
   bool trained() const { return (flags & GRAFT_PARAM_FROZEN) == 0; }
   /// Ops see the master value itself.
   bool wide() const { return (flags & GRAFT_PARAM_WIDE) != 0; }
@@ -72,6 +74,9 @@ struct ParameterMemory {
     return parameter.wide() ? master_at(element) : compute_at(element);
   }
 };
+
+/// The matrix [rows, n / rows] the other way round.
+std::vector<float> transposed(const std::vector<float>& values, std::int64_t rows);
 
 /// The values of a tensor of the base model, by name.
 using BaseValues = std::function<std::vector<float>(const std::string& name)>;

@@ -116,7 +116,11 @@ graft_tensor* hook_prepend(graft_ctx* c, const graft_hook* hook, graft_tensor* x
       throw Error(GRAFT_E_INVALID, cat("prepend() was given a prefix ", to_string(shape),
                                        ", but virtual_tokens() has declared ", declared, " rows."));
     }
-    return ctx.handle(h.recording->follows ? rows : prepend(ctx.recorder(), rows, head));
+    if (h.recording->follows) return ctx.handle(rows);
+    // The prefix is not to be scaled with what comes out of the site.
+    Recorder& r = ctx.recorder();
+    const double scale = h.call->site.scale;
+    return ctx.handle(prepend(r, rows, scale == 1 ? head : r.affine(head, 1 / scale, 0)));
   } catch (const Error& e) {
     ctx.fail(e.status(), e.what());
   } catch (const std::exception& e) {

@@ -21,6 +21,10 @@ constexpr const char* kPlain[] = {"peft_type",      "task_type",     "base_model
                                   "inference_mode", "auto_mapping",  "revision",
                                   "peft_version",   "layers_pattern"};
 
+/// How the base model stores the layers: a fact of the model, whatever a method's constants say, which
+/// PEFT also finds out by itself.
+constexpr const char* kTransposed = "fan_in_fan_out";
+
 /// Keys that have no counterpart here: supported only where they are empty or false.
 bool is_empty(const Json& v) {
   return v.is_null() || (v.is_boolean() && !v.get<bool>()) || (v.is_structured() && v.empty());
@@ -83,6 +87,7 @@ std::size_t contradictions(const Storage& storage, const Json& config) {
   for (auto it = storage.constants.begin(); it != storage.constants.end(); ++it) {
     const auto found = config.find(it.key());
     const Json& theirs = found == config.end() ? Json(nullptr) : *found;
+    if (it.key() == kTransposed) continue;
     if (theirs != it.value() && !(is_empty(theirs) && is_empty(it.value()))) ++n;
   }
   return n;
@@ -157,6 +162,7 @@ Json to_peft(const graft_method_api& api, const Json& options, const Json& host,
   for (auto it = storage->constants.begin(); it != storage->constants.end(); ++it) {
     config[it.key()] = it.value();
   }
+  if (config.contains(kTransposed)) config[kTransposed] = facts.value("transposed", false);
   for (auto it = storage->model.begin(); it != storage->model.end(); ++it) {
     config[it.key()] = facts.value(it.value().get<std::string>(), Json(nullptr));
   }
@@ -191,7 +197,7 @@ std::pair<Json, Json> from_peft(const graft_method_api& api, const Json& config,
   for (auto it = storage->constants.begin(); it != storage->constants.end(); ++it) {
     used[it.key()] = true;
     const auto found = config.find(it.key());
-    if (found == config.end() || *found == it.value()) continue;
+    if (found == config.end() || *found == it.value() || it.key() == kTransposed) continue;
     if (is_empty(*found) && is_empty(it.value())) continue;
     throw Error(GRAFT_E_INVALID, cat(who, ": \"", it.key(), "\": ", found->dump(),
                                      " is not supported; graft computes ", it.value().dump(), "."));

@@ -68,6 +68,13 @@ Json inspect_tokenizer(const fs::path& path) {
   return json;
 }
 
+Json rope_json(const Rope& rope) {
+  return {{"type", rope.type},
+          {"theta", rope.theta},
+          {"rotary_dim", rope.rotary_dim},
+          {"attention_scaling", static_cast<double>(rope.attention_scaling)}};
+}
+
 Json inspect_model(const fs::path& path) {
   const Checkpoint checkpoint = Checkpoint::open(path);
   const DecoderConfig& c = checkpoint.config();
@@ -83,7 +90,7 @@ Json inspect_model(const fs::path& path) {
   }
   Json json = {{"kind", "model"},
                {"path", path.string()},
-               {"family", c.family},
+               {"family", std::string(c.family->type)},
                {"parameters", parameters},
                {"tensors", names.size()},
                {"bytes", bytes},
@@ -100,13 +107,10 @@ Json inspect_model(const fs::path& path) {
                {"tied_head", c.tied_head},
                {"norm_eps", c.norm_eps},
                {"activation", c.activation},
-               {"rope",
-                {{"type", c.rope.type},
-                 {"theta", c.rope.theta},
-                 {"rotary_dim", c.rope.rotary_dim},
-                 {"attention_scaling", static_cast<double>(c.rope.attention_scaling)}}},
+               {"rope", c.ropes.empty() ? Json() : rope_json(c.ropes[0])},
                {"eos", c.eos},
                {"fingerprint", checkpoint.fingerprint()}};
+  if (c.ropes.size() > 1) json["local_rope"] = rope_json(c.ropes[1]);
   try {
     json["tokenizer"] = inspect_tokenizer(path);
   } catch (const Error& e) {

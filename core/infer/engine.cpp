@@ -114,8 +114,7 @@ void InferenceEngine::bind(Program& p) {
   for (std::size_t i = 0; i < cache_.size(); ++i) {
     p.bind(Role::kBuffer, static_cast<std::int32_t>(i), cache_[i].get());
   }
-  const auto& inv_freq = model_.config().rope.inv_freq;
-  p.set_input("inv_freq", inv_freq.data(), inv_freq.size() * sizeof(float));
+  set_rope_inputs(p, model_.config());
   for (std::size_t e = 0; e < strengths_.size(); ++e) {
     p.set_scalar(cat("strength.", e), strengths_[e]);
   }
@@ -146,6 +145,8 @@ Scored InferenceEngine::score(const std::vector<std::int32_t>& ids, bool last_lo
   set(p, "cu_q", {0, static_cast<std::int32_t>(rows)});
   set(p, "k_begin", {0});
   set(p, "k_len", {static_cast<std::int32_t>(n + more.total())});
+  set(p, "rope_table",
+      std::vector<std::int32_t>(rows, rope_table(model_.config(), n + more.total())));
   set(p, "supervised_rows", counting(more.prompt, ids.size() - 1));
   set(p, "labels", std::vector<std::int32_t>(ids.begin() + 1, ids.end()));
   set(p, "last_rows", {static_cast<std::int32_t>(rows - 1)});
@@ -160,6 +161,7 @@ Scored InferenceEngine::score(const std::vector<std::int32_t>& ids, bool last_lo
 
 void InferenceEngine::begin(std::int64_t capacity) {
   filled_ = 0;
+  fed_.clear();
   const VirtualTokens more = adapters_->virtual_tokens();
   capacity += more.total();
   if (capacity <= capacity_) return;
@@ -187,6 +189,17 @@ std::vector<float> InferenceEngine::feed(const std::vector<std::int32_t>& ids) {
     throw Error(GRAFT_E_INVALID, cat("the key-value cache holds ", capacity_, " tokens; ", wanted,
                                      " are asked for."));
   }
+  const std::int32_t table = rope_table(model_.config(), wanted);
+  if (table != rope_table_ && filled_ > 0) {
+    // Keys in the cache were turned by other frequencies: all is computed again.
+    std::vector<std::int32_t> all = std::move(fed_);
+    all.insert(all.end(), ids.begin(), ids.end());
+    filled_ = 0;
+    fed_.clear();
+    return feed(all);
+  }
+  rope_table_ = table;
+  fed_.insert(fed_.end(), ids.begin(), ids.end());
   if (ids.size() == 1 && !starts) return feed_chunk(decode_, ids, {});
   std::vector<float> logits;
   for (std::size_t begin = 0; begin < ids.size();) {
@@ -211,6 +224,7 @@ std::vector<float> InferenceEngine::feed_chunk(Recorded& r, const std::vector<st
   set(p, "cu_q", {0, static_cast<std::int32_t>(rows)});
   set(p, "k_begin", {0});
   set(p, "k_len", {static_cast<std::int32_t>(filled_ + kept)});
+  set(p, "rope_table", std::vector<std::int32_t>(static_cast<std::size_t>(rows), rope_table_));
   set(p, "last_rows", {static_cast<std::int32_t>(rows - 1)});
   set_prepend_inputs(p, {0, static_cast<std::int32_t>(n)});
   p.run(extents(n, 0));

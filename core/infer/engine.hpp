@@ -55,6 +55,8 @@ class InferenceEngine {
   std::vector<double> strengths_;
   Recorded scoring_, first_, prefill_, decode_;  // first_: only with virtual tokens
   std::int64_t capacity_ = 0, filled_ = 0;
+  std::vector<std::int32_t> fed_;  // since begin()
+  std::int32_t rope_table_ = 0;    // of what is in the cache
   std::vector<std::shared_ptr<void>> cache_;
 };
 

@@ -141,7 +141,7 @@ Json Inference::info() const {
     parameters += n;
   }
   const Device& device = state_->engine->device();
-  return {{"family", c.family},
+  return {{"family", std::string(c.family->type)},
           {"parameters", parameters},
           {"layers", c.layers},
           {"hidden", c.hidden},

@@ -16,9 +16,6 @@
 namespace graft::core {
 namespace {
 
-constexpr const char* kHead = "lm_head.weight";
-constexpr const char* kEmbedding = "model.embed_tokens.weight";
-
 std::vector<float> floats(const HostTensor& tensor, int threads) {
   std::vector<float> values(static_cast<std::size_t>(tensor.elements()));
   expand(tensor, GRAFT_F32, values.data(), threads);
@@ -49,8 +46,9 @@ class Merger {
 
   /// The tensor as the file has it, or, for a tied head, as the embedding is there.
   HostTensor original(const std::string& tensor) const {
-    const bool tied = tensor == kHead && !checkpoint_.has(kHead);
-    return checkpoint_.tensor(tied ? std::string(kEmbedding) : tensor);
+    const DecoderConfig& config = checkpoint_.config();
+    const bool tied = tensor == config.head_name() && !checkpoint_.has(tensor);
+    return checkpoint_.tensor(tied ? config.embedding_name() : tensor);
   }
 
   std::vector<float> changed(const std::string& tensor) const {
@@ -152,22 +150,28 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
   const Merger merger(device, checkpoint, set, std::move(values), std::move(strengths), threads);
 
   std::vector<std::string> names = checkpoint.names();
+  const std::string head = model.config().head_name(), table = model.config().embedding_name();
   const bool tied = model.config().tied_head;
   // A tied head stays as it is where only the embedding changes, and the other way round.
-  const std::size_t *of_head = replaced_by(set, kHead), *of_table = replaced_by(set, kEmbedding);
+  const std::size_t *of_head = replaced_by(set, head), *of_table = replaced_by(set, table);
   const bool together = of_head && of_table && *of_head == *of_table;
-  const bool untied = tied && !together && (merger.changes(kHead) || merger.changes(kEmbedding));
-  if (untied) names.emplace_back(kHead);
+  const bool untied = tied && !together && (merger.changes(head) || merger.changes(table));
+  if (untied) names.push_back(head);
   std::int64_t changed = 0;
   std::vector<SafetensorsItem> items;
   for (const std::string& name : names) {
     const HostTensor tensor = merger.original(name);
     const bool changes = merger.changes(name);
     changed += changes ? 1 : 0;
+    std::vector<std::int64_t> shape = tensor.shape;
+    if (tensor.transposed) std::swap(shape[0], shape[1]);  // as it was
+    const std::string_view stored = model.config().names().stored_head;
+    const std::string in_file = name == head && !stored.empty() ? cat(stored, ".weight") : name;
     items.push_back(
-        {name, tensor.dtype, tensor.shape, [&merger, tensor, name, changes](const Sink& sink) {
+        {in_file, tensor.dtype, shape, [&merger, tensor, name, changes](const Sink& sink) {
            if (!changes) return sink(tensor.bytes.data(), tensor.bytes.size());
-           const std::vector<float> f32 = merger.changed(name);
+           std::vector<float> f32 = merger.changed(name);
+           if (tensor.transposed) f32 = transposed(f32, tensor.shape[0]);
            std::vector<std::byte> bytes(f32.size() * dtype_size(tensor.dtype));
            convert(tensor.dtype, bytes.data(), GRAFT_F32, f32.data(), f32.size());
            sink(bytes.data(), bytes.size());

@@ -5,6 +5,7 @@
 #include "core/base/digest.hpp"
 #include "core/base/nearest.hpp"
 #include "core/model/decoder.hpp"
+#include "core/tensor/expand.hpp"
 
 namespace graft::core {
 namespace {
@@ -69,26 +70,35 @@ std::vector<std::pair<std::string, std::string>> weight_map(const fs::path& path
 
 }  // namespace
 
-std::string hf_name_of_gguf(std::string_view name) {
+std::string hf_name_of_gguf(std::string_view name, const ModuleNames& names) {
   struct Pair {
     std::string_view gguf, hf;
   };
-  static constexpr Pair whole[] = {
-      {"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}};
-  static constexpr Pair in_layer[] = {
-      {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
-      {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
-      {"attn_output", "self_attn.o_proj"}, {"attn_q_norm", "self_attn.q_norm"},
-      {"attn_k_norm", "self_attn.k_norm"}, {"ffn_norm", "post_attention_layernorm"},
-      {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
-      {"ffn_down", "mlp.down_proj"}};
+  const Pair whole[] = {{"token_embd", names.embedding},
+                        {"position_embd", names.positions},
+                        {"output_norm", names.norm},
+                        {"output", names.head}};
+  const Pair in_layer[] = {{"attn_norm", names.before_attention},
+                           {"attn_q", names.q},
+                           {"attn_k", names.k},
+                           {"attn_v", names.v},
+                           {"attn_qkv", names.qkv},
+                           {"attn_output", names.o},
+                           {"attn_q_norm", names.q_norm},
+                           {"attn_k_norm", names.k_norm},
+                           {"post_attention_norm", names.behind_attention},
+                           {"ffn_norm", names.before_mlp},
+                           {"ffn_gate", names.gate},
+                           {"ffn_up", names.gate_up.empty() ? names.up : names.gate_up},
+                           {"ffn_down", names.down},
+                           {"post_ffw_norm", names.behind_mlp}};
   const std::size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) return "";
   const std::string_view suffix = name.substr(dot);
   if (suffix != ".weight" && suffix != ".bias") return "";
   std::string_view module = name.substr(0, dot);
   for (const Pair& pair : whole) {
-    if (module == pair.gguf) return cat(pair.hf, suffix);
+    if (module == pair.gguf && !pair.hf.empty()) return cat(pair.hf, suffix);
   }
   if (!starts_with(module, "blk.")) return "";
   module.remove_prefix(4);
@@ -100,8 +110,8 @@ std::string hf_name_of_gguf(std::string_view name) {
     return "";
   }
   for (const Pair& pair : in_layer) {
-    if (module.substr(end + 1) == pair.gguf) {
-      return cat("model.layers.", layer, ".", pair.hf, suffix);
+    if (module.substr(end + 1) == pair.gguf && !pair.hf.empty()) {
+      return cat(names.layers, ".", layer, ".", pair.hf, suffix);
     }
   }
   return "";
@@ -128,7 +138,7 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   }
   result.check_tensors();
   if (result.config_.storage_dtype == 0) {
-    const std::uint32_t dtype = result.tensor("model.embed_tokens.weight").dtype;
+    const std::uint32_t dtype = result.tensor(result.config_.embedding_name()).dtype;
     if (dtype != GRAFT_QUANT) result.config_.storage_dtype = dtype;
   }
   return result;
@@ -174,21 +184,32 @@ void Checkpoint::open_gguf() {
   }
   config_ = config_from_gguf(*gguf_);
   for (const Gguf::Tensor& info : gguf_->tensors()) {
-    const std::string name = hf_name_of_gguf(info.name);
+    const std::string name = hf_name_of_gguf(info.name, config_.names());
+    if (config_.tied_head && name == config_.head_name()) continue;
     if (!name.empty()) places_[name] = {0, info.name};
   }
 }
 
 void Checkpoint::add(const std::string& stored, std::size_t file) {
   // A checkpoint of the model without its head has no prefix.
-  const bool bare = starts_with(stored, "embed_tokens.") || starts_with(stored, "layers.") ||
-                    starts_with(stored, "norm.");
-  const std::string name = bare ? "model." + stored : stored;
-  if (ends_with(name, ".rotary_emb.inv_freq")) return;
-  if (config_.tied_head && name == "lm_head.weight") return;
+  const ModuleNames& names = config_.names();
+  bool bare = false;
+  for (std::string_view part : {names.embedding, names.positions, names.layers, names.norm}) {
+    if (part.empty()) continue;
+    part.remove_prefix(names.prefix.size());
+    bare = bare || starts_with(stored, cat(part, "."));
+  }
+  std::string name = bare ? cat(names.prefix, stored) : stored;
+  if (name == cat(names.stored_head, ".weight")) name = config_.head_name();
+  // Tables that transformers once saved: frequencies, masks.
+  for (const char* table : {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
+                            ".attention.bias", ".attention.masked_bias"}) {
+    if (ends_with(name, table)) return;
+  }
+  if (config_.tied_head && name == config_.head_name()) return;
   if (!places_.emplace(name, Place{file, stored}).second) {
     throw Error(GRAFT_E_INVALID, cat("model '", path_.string(), "': tensor '", name,
-                                     "' is there twice, with and without \"model.\"."));
+                                     "' is there twice, with and without \"", names.prefix, "\"."));
   }
 }
 
@@ -212,15 +233,43 @@ HostTensor Checkpoint::tensor(std::string_view name) const {
   HostTensor result =
       is_gguf() ? gguf_->tensor(place.name) : shards_[place.file].tensor(place.name);
   result.name = name;
-  // The converter reorders the rows of q and k for this architecture alone.
-  if (is_gguf() && gguf_->text("general.architecture") == "llama") {
-    if (name.find(".self_attn.q_proj.") != std::string_view::npos) {
-      result.interleaved_heads = config_.heads;
-    } else if (name.find(".self_attn.k_proj.") != std::string_view::npos) {
-      result.interleaved_heads = config_.kv_heads;
-    }
+  if (is_gguf()) {
+    set_gguf_order(result);
+  } else if (config_.family->transposed && ends_with(name, ".weight") && is_layer_linear(name)) {
+    result.transposed = true;
+    std::swap(result.shape.front(), result.shape.back());
   }
   return result;
+}
+
+bool Checkpoint::is_layer_linear(std::string_view name) const {
+  const ModuleNames& names = config_.names();
+  if (!starts_with(name, cat(names.layers, "."))) return false;
+  for (const std::string_view module : {names.qkv, names.o, names.up, names.down}) {
+    if (ends_with(name, cat(".", module, ".weight"))) return true;
+  }
+  return false;
+}
+
+// What llama.cpp's converter does to some families' tensors, to be undone.
+void Checkpoint::set_gguf_order(HostTensor& t) const {
+  const ModuleNames& names = config_.names();
+  const auto is = [&](std::string_view module) {
+    return !module.empty() && (ends_with(t.name, cat(".", module, ".weight")) ||
+                               ends_with(t.name, cat(".", module, ".bias")));
+  };
+  if (config_.family->interleaved && is(names.q)) t.interleaved_heads = config_.heads;
+  if (config_.family->interleaved && is(names.k)) t.interleaved_heads = config_.kv_heads;
+  if (config_.family->qkv_by_head && is(names.qkv)) t.concatenated_heads = config_.heads;
+  const bool norm = t.shape.size() == 1 && t.plain() && t.name.find("norm.") != t.name.npos;
+  if (config_.family->norm_offset == 0 || !norm) return;
+  // Norm weights are stored with the offset in them.
+  const auto values = std::make_shared<std::vector<float>>(static_cast<std::size_t>(t.elements()));
+  expand(t, GRAFT_F32, values->data(), 1);
+  for (float& w : *values) w -= static_cast<float>(config_.family->norm_offset);
+  t.dtype = GRAFT_F32;
+  t.bytes = std::as_bytes(std::span(*values));
+  t.owner = values;
 }
 
 void Checkpoint::check_tensors() const {

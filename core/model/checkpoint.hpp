@@ -31,8 +31,9 @@ class Checkpoint {
   /// where it is tied.
   std::vector<std::string> names() const;
   bool has(std::string_view name) const { return places_.count(name) != 0; }
-  /// Throws GRAFT_E_NOT_FOUND with the nearest names. q_proj and k_proj of a Llama-like GGUF have
-  /// interleaved_heads set; expand() puts their rows into the order of Hugging Face.
+  /// Throws GRAFT_E_NOT_FOUND with the nearest names. Weights are [out, in] also where a folder has
+  /// them the other way round. Such ones, and those whose rows llama.cpp's converter reorders, say
+  /// so; expand() puts them in order.
   HostTensor tensor(std::string_view name) const;
 
   /// A digest of the names, shapes and types of the family's tensors and of samples of their bytes,
@@ -48,6 +49,8 @@ class Checkpoint {
   void open_gguf();
   void add(const std::string& stored, std::size_t file);
   void check_tensors() const;
+  bool is_layer_linear(std::string_view name) const;
+  void set_gguf_order(HostTensor& tensor) const;
 
   fs::path path_;
   DecoderConfig config_;
@@ -56,7 +59,7 @@ class Checkpoint {
   std::map<std::string, Place, std::less<>> places_;
 };
 
-/// The Hugging Face name of a tensor of a Llama-like GGUF ("blk.0.attn_q.weight"), or "".
-std::string hf_name_of_gguf(std::string_view name);
+/// The Hugging Face name of a tensor of a GGUF ("blk.0.attn_q.weight"), or "".
+std::string hf_name_of_gguf(std::string_view name, const ModuleNames& names);
 
 }  // namespace graft::core

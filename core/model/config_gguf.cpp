@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "core/model/config.hpp"
+#include "core/model/config_layers.hpp"
 #include "core/tensor/expand.hpp"
 
 namespace graft::core {
@@ -27,6 +27,9 @@ class Metadata {
   }
   double number(std::string_view name, double otherwise) const {
     return has(name) ? decimal(file_.number(key(name))) : otherwise;
+  }
+  bool flag(std::string_view name, bool otherwise) const {
+    return file_.flag(key(name), otherwise);
   }
   std::string text(std::string_view name, std::string_view otherwise) const {
     return std::string(file_.text(key(name), otherwise));
@@ -60,16 +63,20 @@ class Metadata {
   std::string architecture_;
 };
 
-std::string family_of(const Metadata& meta) {
+const Family& family_of(const Metadata& meta) {
   const std::string& name = meta.architecture();
   // Mistral models are stored as llama; only the window tells them apart.
-  if (name == "llama") {
-    return meta.integer("attention.sliding_window", 0) > 0 ? "mistral" : "llama";
+  if (name == "llama" && meta.integer("attention.sliding_window", 0) > 0) {
+    return *find_family("mistral");
   }
-  const std::vector<std::string>& known = supported_families();
-  if (name != "mistral" && std::find(known.begin(), known.end(), name) != known.end()) return name;
+  std::string known;
+  for (const Family& family : families()) {
+    if (family.architecture.empty()) continue;
+    if (family.architecture == name) return family;
+    known += cat(known.empty() ? "" : ", ", family.architecture);
+  }
   throw Error(GRAFT_UNSUPPORTED, cat(meta.who(), ": models of architecture \"", name,
-                                     "\" are not supported. Supported: llama, qwen2, qwen3."));
+                                     "\" are not supported. Supported: ", known, "."));
 }
 
 // rope_parameters as config.json would have them.
@@ -149,27 +156,89 @@ std::optional<Json> llama3_parameters(double theta, const std::vector<float>& fa
   return std::nullopt;
 }
 
-// Applies the tensor "rope_freqs.weight", as which llama3 scaling is stored. Returns the settings.
-std::optional<Json> apply_factors(const Gguf& file, const Metadata& meta, DecoderConfig& config,
-                                  const Json& parameters) {
-  const HostTensor tensor = file.tensor("rope_freqs.weight");
-  std::vector<float> factors(config.rope.inv_freq.size());
-  if (tensor.elements() != static_cast<std::int64_t>(factors.size())) {
+std::vector<float> positive_floats(const Gguf& file, const std::string& name, std::size_t count) {
+  const HostTensor tensor = file.tensor(name);
+  std::vector<float> values(count);
+  if (tensor.elements() != static_cast<std::int64_t>(count)) {
     throw Error(GRAFT_E_INVALID,
-                cat(meta.who(), ": tensor 'rope_freqs.weight' is ", shape_text(tensor.shape),
-                    ", but [", factors.size(), "] is needed."));
+                cat("GGUF file '", file.path().string(), "': tensor '", name, "' is ",
+                    shape_text(tensor.shape), ", but [", count, "] is needed."));
   }
-  expand(tensor, GRAFT_F32, factors.data(), 1);
-  for (std::size_t i = 0; i < factors.size(); ++i) {
-    if (!(factors[i] > 0) || !std::isfinite(factors[i])) {
-      throw Error(GRAFT_E_INVALID,
-                  cat(meta.who(), ": tensor 'rope_freqs.weight' has ", factors[i], " in it."));
-    }
-    config.rope.inv_freq[i] /= factors[i];
+  expand(tensor, GRAFT_F32, values.data(), 1);
+  for (const float value : values) {
+    if (value > 0 && std::isfinite(value)) continue;
+    throw Error(GRAFT_E_INVALID, cat("GGUF file '", file.path().string(), "': tensor '", name,
+                                     "' has ", value, " in it."));
   }
-  config.rope.type = "llama3";
+  return values;
+}
+
+// Applies the tensor "rope_freqs.weight", as which llama3 scaling is stored. Returns the settings.
+std::optional<Json> apply_factors(const Gguf& file, DecoderConfig& config, const Json& parameters) {
+  const std::vector<float> factors =
+      positive_floats(file, "rope_freqs.weight", config.ropes[0].inv_freq.size());
+  for (std::size_t i = 0; i < factors.size(); ++i) config.ropes[0].inv_freq[i] /= factors[i];
+  config.ropes[0].type = "llama3";
   if (parameters["rope_type"] != "default") return std::nullopt;
-  return llama3_parameters(config.rope.theta, factors, config.max_positions);
+  return llama3_parameters(config.ropes[0].theta, factors, config.max_positions);
+}
+
+// Applies "rope_factors_short.weight" and "rope_factors_long.weight".
+void apply_longrope(const Gguf& file, const Metadata& meta, Rope& rope) {
+  const std::size_t n = rope.inv_freq.size();
+  const std::vector<float> shorter = positive_floats(file, "rope_factors_short.weight", n);
+  const std::vector<float> longer = positive_floats(file, "rope_factors_long.weight", n);
+  rope.type = "longrope";
+  rope.long_inv_freq = rope.inv_freq;
+  for (std::size_t i = 0; i < n; ++i) {
+    rope.inv_freq[i] /= shorter[i];
+    rope.long_inv_freq[i] /= longer[i];
+  }
+  rope.original_length = meta.integer("rope.scaling.original_context_length");
+  rope.attention_scaling = static_cast<float>(meta.number("rope.scaling.attn_factor", 1));
+}
+
+// Which layers have a window and which rotation, which the architecture tells.
+void set_gguf_layers(const Metadata& meta, DecoderConfig& config) {
+  const Family& family = *config.family;
+  const auto layers = static_cast<std::size_t>(config.layers);
+  const bool pattern = family.window == Window::kPattern;
+  const std::int64_t size =
+      family.window == Window::kAll || pattern ? meta.integer("attention.sliding_window", 0) : 0;
+  std::int64_t every = family.window_pattern;
+  if (family.local_theta) every = meta.integer("attention.sliding_window_pattern", every);
+  if (size < 0 || (pattern && every < 1)) {
+    throw Error(GRAFT_E_INVALID, cat(meta.who(), ": the window is ", size, " for all but every ",
+                                     every, ". layer; both must be above 0."));
+  }
+  config.window.assign(layers, size);
+  config.layer_rope.assign(layers, config.ropes.empty() ? -1 : 0);
+  for (std::size_t l = 0; l < layers; ++l) {
+    const auto next = static_cast<std::int64_t>(l) + 1;
+    if (pattern && next % every == 0) config.window[l] = 0;
+    if (pattern && family.local_theta && next % every != 0) config.layer_rope[l] = 1;
+    if (family.no_rope_interval > 0 && next % family.no_rope_interval == 0) {
+      config.layer_rope[l] = -1;
+    }
+  }
+  // Scores are divided by the root of head_dim, but in the largest Gemma 2 and 3.
+  const bool largest = (family.type == "gemma2" && config.layers == 46) ||
+                       (family.type == "gemma3_text" && config.layers == 62);
+  const std::int64_t split = config.hidden / config.heads;
+  set_scales(config, largest ? static_cast<double>(split) : 0);
+  const auto softcap = [&](const char* key, std::optional<double> otherwise) {
+    return otherwise ? meta.number(key, *otherwise) : 0;
+  };
+  config.attention_softcap = softcap("attn_logit_softcapping", family.attention_softcap);
+  config.final_softcap = softcap("final_logit_softcapping", family.final_softcap);
+}
+
+// Whether the head is the embedding: it is not there, or a copy.
+bool is_tied(const Gguf& file) {
+  if (!file.has_tensor("output.weight")) return true;
+  const HostTensor head = file.tensor("output.weight"), table = file.tensor("token_embd.weight");
+  return head.dtype == table.dtype && head.block_format == table.block_format &&
+         std::equal(head.bytes.begin(), head.bytes.end(), table.bytes.begin(), table.bytes.end());
 }
 
 std::optional<std::int32_t> token(const Gguf& file, std::string_view key) {
@@ -192,7 +261,7 @@ void set_tokens(const Gguf& file, DecoderConfig& config) {
 
 // config.json as transformers 4 writes it, which 5 reads too.
 Json to_hf(const DecoderConfig& config, Json rope) {
-  std::string name = config.family;
+  std::string name(config.family->type);
   name[0] = static_cast<char>(name[0] - 'a' + 'A');
   const bool attention_bias = config.o_bias && config.q_bias;
   Json result = {{"architectures", {name + "ForCausalLM"}},
@@ -205,14 +274,14 @@ Json to_hf(const DecoderConfig& config, Json rope) {
                  {"intermediate_size", config.intermediate},
                  {"max_position_embeddings", config.max_positions},
                  {"mlp_bias", config.mlp_bias},
-                 {"model_type", config.family},
+                 {"model_type", std::string(config.family->type)},
                  {"num_attention_heads", config.heads},
                  {"num_hidden_layers", config.layers},
                  {"num_key_value_heads", config.kv_heads},
                  {"pad_token_id", config.pad ? Json(*config.pad) : Json()},
                  {"rms_norm_eps", config.norm_eps},
                  {"rope_scaling", nullptr},
-                 {"rope_theta", config.rope.theta},
+                 {"rope_theta", config.ropes[0].theta},
                  {"tie_word_embeddings", config.tied_head},
                  {"use_cache", true},
                  {"vocab_size", config.vocab}};
@@ -221,8 +290,9 @@ Json to_hf(const DecoderConfig& config, Json rope) {
     rope.erase("rope_theta");
     result["rope_scaling"] = rope;
   }
-  if (config.family == "mistral") result["sliding_window"] = config.window[0];
-  if (config.family == "qwen2" || config.family == "qwen3") result["use_sliding_window"] = false;
+  const std::string_view type = config.family->type;
+  if (type == "mistral") result["sliding_window"] = config.window[0];
+  if (type == "qwen2" || type == "qwen3") result["use_sliding_window"] = false;
   return result;
 }
 
@@ -251,7 +321,8 @@ std::uint32_t main_dtype(const Gguf& file) {
 DecoderConfig config_from_gguf(const Gguf& file) {
   const Metadata meta(file);
   DecoderConfig config;
-  config.family = family_of(meta);
+  const Family& family = family_of(meta);
+  config.family = &family;
   if (meta.integer("expert_count", 0) > 0) {
     throw Error(GRAFT_UNSUPPORTED,
                 cat(meta.who(), ": a mixture of experts, which is not supported."));
@@ -264,44 +335,66 @@ DecoderConfig config_from_gguf(const Gguf& file) {
   config.kv_heads = meta.integer("attention.head_count_kv", config.heads);
   config.head_dim =
       meta.integer("attention.key_length", config.heads > 0 ? config.hidden / config.heads : 0);
-  config.norm_eps = meta.number("attention.layer_norm_rms_epsilon", 1e-6);
+  config.norm_eps = meta.number(
+      family.layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+      family.norm_eps);
   const Gguf::Tensor& embedding = file.tensor_info("token_embd.weight");
   config.vocab = embedding.shape.empty() ? 0 : embedding.shape[0];
   check_sizes(config, meta.who());
+  const std::int64_t turning = meta.integer("rope.dimension_count", config.head_dim);
   for (const char* key : {"attention.value_length", "rope.dimension_count"}) {
-    if (meta.integer(key, config.head_dim) != config.head_dim) {
+    const bool partial = std::string_view(key) == "rope.dimension_count" && family.rotary;
+    if (!partial && meta.integer(key, config.head_dim) != config.head_dim) {
       throw Error(GRAFT_UNSUPPORTED, cat(meta.who(), ": '", meta.key(key), "' is ",
                                          meta.integer(key), " and the size of a head ",
                                          config.head_dim, "; unequal ones are not supported."));
     }
   }
-  // Presence flags are not in the metadata: the tensors of the first layer tell.
-  config.q_bias = file.has_tensor("blk.0.attn_q.bias");
-  config.k_bias = file.has_tensor("blk.0.attn_k.bias");
-  config.v_bias = file.has_tensor("blk.0.attn_v.bias");
-  config.o_bias = file.has_tensor("blk.0.attn_output.bias");
-  config.mlp_bias = file.has_tensor("blk.0.ffn_gate.bias");
-  config.qk_norm = file.has_tensor("blk.0.attn_q_norm.weight");
-  config.tied_head = !file.has_tensor("output.weight");
-  config.activation = "silu";
-  config.window.assign(static_cast<std::size_t>(config.layers),
-                       config.family == "mistral" ? meta.integer("attention.sliding_window") : 0);
-  std::optional<Json> parameters = rope_parameters(meta);
-  config.rope =
-      rope_from_parameters(*parameters, config.head_dim, config.max_positions, meta.who());
-  if (file.has_tensor("rope_freqs.weight")) {
-    parameters = apply_factors(file, meta, config, *parameters);
+  if (file.has_tensor("blk.0.attn_q_norm.weight") && family.names.q_norm.empty()) {
+    throw Error(GRAFT_UNSUPPORTED, cat(meta.who(), ": has norms of queries, which models of ",
+                                       "architecture ", meta.architecture(), " do not have."));
   }
+  // Presence flags are not in the metadata: the tensors of the first layer tell.
+  const bool fused = !family.names.qkv.empty();
+  config.q_bias = file.has_tensor(fused ? "blk.0.attn_qkv.bias" : "blk.0.attn_q.bias");
+  config.k_bias = fused ? config.q_bias : file.has_tensor("blk.0.attn_k.bias");
+  config.v_bias = fused ? config.q_bias : file.has_tensor("blk.0.attn_v.bias");
+  config.o_bias = file.has_tensor("blk.0.attn_output.bias");
+  config.mlp_bias = file.has_tensor("blk.0.ffn_up.bias");
+  config.tied_head = is_tied(file);
+  config.parallel_residual = family.parallel && meta.flag("use_parallel_residual", true);
+  config.activation = family.activation;
+  std::optional<Json> parameters = rope_parameters(meta);
+  if (family.names.positions.empty()) {
+    Json first = *parameters;
+    if (turning != config.head_dim) {  // the half keeps the quotient's rounding off
+      first["partial_rotary_factor"] =
+          (static_cast<double>(turning) + 0.5) / static_cast<double>(config.head_dim);
+    }
+    if (first["rope_type"] == "longrope") first["rope_type"] = "default";
+    config.ropes = {rope_from_parameters(first, config.head_dim, config.max_positions, meta.who())};
+    if (family.local_theta) {
+      const Json local = {{"rope_theta", meta.number("rope.freq_base_swa", *family.local_theta)}};
+      config.ropes.push_back(
+          rope_from_parameters(local, config.head_dim, config.max_positions, meta.who()));
+    }
+    if (file.has_tensor("rope_factors_long.weight")) apply_longrope(file, meta, config.ropes[0]);
+    if (file.has_tensor("rope_freqs.weight")) {
+      parameters = apply_factors(file, config, *parameters);
+    }
+  }
+  set_gguf_layers(meta, config);
   set_tokens(file, config);
   config.storage_dtype = main_dtype(file);
-  // Null where the family's class cannot express what the file has.
-  const bool llama = config.family == "llama", qwen2 = config.family == "qwen2";
+  // Null where the family's class cannot express what the file has, or another form is needed.
+  const std::string_view type = family.type;
+  const bool llama = type == "llama", qwen2 = type == "qwen2";
   const bool all_bias = config.q_bias && config.k_bias && config.v_bias && config.o_bias;
   const bool no_bias = !config.q_bias && !config.k_bias && !config.v_bias && !config.o_bias;
   const bool only_qkv = config.q_bias && config.k_bias && config.v_bias && !config.o_bias;
-  const bool expressible = parameters && config.qk_norm == (config.family == "qwen3") &&
-                           (llama || !config.mlp_bias) &&
-                           (qwen2 ? only_qkv : no_bias || (all_bias && config.family != "mistral"));
+  const bool known = llama || qwen2 || type == "mistral" || type == "qwen3";
+  const bool expressible = known && parameters && (llama || !config.mlp_bias) &&
+                           (qwen2 ? only_qkv : no_bias || (all_bias && type != "mistral"));
   if (expressible) config.hf = to_hf(config, *parameters);
   return config;
 }

@@ -110,22 +110,55 @@ void yarn(const ConfigFields& fields, std::int64_t max_positions, Rope& rope) {
   }
 }
 
+/// 1 / (factor_i theta^(2i / dim)), the factors being those of `key`.
+Frequencies divided(const ConfigFields& fields, const char* key, const Frequencies& period) {
+  const Json* factors = fields.find(key);
+  if (factors == nullptr || !factors->is_array() || factors->size() != period.size()) {
+    throw Error(GRAFT_E_INVALID, cat(fields.who(), ": rope_type \"longrope\" needs \"", key,
+                                     "\", a list of ", period.size(), " numbers."));
+  }
+  Frequencies result;
+  for (std::size_t i = 0; i < period.size(); ++i) {
+    const Json& factor = (*factors)[i];
+    if (!factor.is_number() || !(factor.get<double>() > 0)) {
+      fields.wrong(key, factor, "a list of numbers above 0");
+    }
+    result.push_back(1.0f / (factor.get<float>() * period[i]));
+  }
+  return result;
+}
+
+void longrope(const ConfigFields& fields, std::int64_t max_positions, Rope& rope) {
+  const double length = original_length(fields, max_positions);
+  const Frequencies period = periods(rope.theta, rope.rotary_dim);
+  rope.inv_freq = divided(fields, "short_factor", period);
+  rope.long_inv_freq = divided(fields, "long_factor", period);
+  rope.original_length = static_cast<std::int64_t>(length);
+  const double factor = fields.has("factor") ? required(fields, "factor")
+                                             : static_cast<double>(max_positions) / length;
+  const double scaling = factor <= 1 ? 1.0 : std::sqrt(1 + std::log(factor) / std::log(length));
+  rope.attention_scaling = static_cast<float>(fields.number("attention_factor").value_or(scaling));
+}
+
 }  // namespace
 
-Rope rope_from_parameters(const Json& parameters, std::int64_t rotary_dim,
-                          std::int64_t max_positions, std::string_view who) {
+Rope rope_from_parameters(const Json& parameters, std::int64_t head_dim, std::int64_t max_positions,
+                          std::string_view who) {
   const ConfigFields fields(parameters, who);
   Rope rope;
-  rope.rotary_dim = rotary_dim;
+  const double part = fields.number("partial_rotary_factor").value_or(1);
+  rope.rotary_dim = static_cast<std::int64_t>(static_cast<double>(head_dim) * part);
+  if (!(part > 0 && part <= 1) || rope.rotary_dim < 2 || rope.rotary_dim % 2 != 0) {
+    throw Error(GRAFT_E_INVALID,
+                cat(who, ": of the ", head_dim, " elements of a head (\"head_dim\") ", part,
+                    " parts turn (\"partial_rotary_factor\"), but it must be an even number."));
+  }
+  const std::int64_t rotary_dim = rope.rotary_dim;
   rope.theta = fields.number("rope_theta").value_or(10000);
   rope.type =
       fields.has("rope_type") ? *fields.text("rope_type") : fields.text("type").value_or("default");
   if (!(rope.theta > 1)) {
     throw Error(GRAFT_E_INVALID, cat(who, ": \"rope_theta\" is ", rope.theta, ", not above 1."));
-  }
-  if (fields.number("partial_rotary_factor").value_or(1) != 1) {
-    throw Error(GRAFT_UNSUPPORTED,
-                cat(who, ": \"partial_rotary_factor\" is not 1, which this family does not have."));
   }
   rope.inv_freq = periods(rope.theta, rotary_dim);
   for (float& frequency : rope.inv_freq) frequency = 1.0f / frequency;
@@ -137,13 +170,16 @@ Rope rope_from_parameters(const Json& parameters, std::int64_t rotary_dim,
     llama3(fields, max_positions, rope.inv_freq);
   } else if (rope.type == "yarn") {
     yarn(fields, max_positions, rope);
+  } else if (rope.type == "longrope") {
+    longrope(fields, max_positions, rope);
   } else {
     throw Error(GRAFT_UNSUPPORTED, cat(who, ": rope_type \"", rope.type,
                                        "\" is not supported. Supported: default, linear, llama3, "
-                                       "yarn."));
+                                       "yarn, longrope."));
   }
-  for (const float frequency : rope.inv_freq) {
-    if (!std::isfinite(frequency)) {
+  for (const Frequencies* frequencies : {&rope.inv_freq, &rope.long_inv_freq}) {
+    for (const float frequency : *frequencies) {
+      if (std::isfinite(frequency)) continue;
       throw Error(GRAFT_E_INVALID, cat(who, ": the rope settings give infinite frequencies."));
     }
   }

@@ -1,8 +1,9 @@
-// The decoder family: one implementation with switches (spec: Llama, Mistral, Qwen2, Qwen3).
+// The decoder: one implementation, with the switches of core/model/families.hpp.
 #pragma once
 #include <string>
 #include <vector>
 
+#include "core/graph/program.hpp"
 #include "core/model/config.hpp"
 #include "core/model/sites.hpp"
 
@@ -12,6 +13,7 @@ namespace graft::core {
 struct TensorNeed {
   std::string name;  ///< as in a Hugging Face checkpoint
   std::vector<std::int64_t> shape;
+  bool transposed = false;  ///< a folder has it the other way round
 };
 
 /// All tensors of the model; a tied head has none of its own.
@@ -19,6 +21,12 @@ std::vector<TensorNeed> decoder_tensors(const DecoderConfig& config);
 
 /// All sites, in the order in which a forward pass meets them.
 std::vector<SiteInfo> decoder_sites(const DecoderConfig& config);
+
+/// The frequencies of all rotations.
+void set_rope_inputs(Program& program, const DecoderConfig& config);
+/// "rope_table" of each row of a sequence of so many tokens, virtual ones included. Throws where the
+/// model has learnt fewer positions.
+std::int32_t rope_table(const DecoderConfig& config, std::int64_t length);
 
 /// What a recording of the decoder is for.
 struct DecoderMode {
@@ -29,8 +37,8 @@ struct DecoderMode {
 };
 
 /// Inputs that the recordings below read, all i32: "ids" [rows], "positions" [rows],
-/// "cu_q" [sequences + 1], "k_begin" and "k_len" [sequences], with a cache "cache_rows" [rows];
-/// inv_freq f32 [rotary_dim / 2], set once. Where methods put virtual tokens before the sequences,
+/// "cu_q" [sequences + 1], "k_begin" and "k_len" [sequences], with a cache "cache_rows" [rows], with
+/// longrope "rope_table" [rows]; set_rope_inputs() sets the others, once. Where methods put virtual tokens before the sequences,
 /// there are as many rows more from the embedding on, or of keys.
 struct DecoderRecording {
   const DecoderConfig& config;

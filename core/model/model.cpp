@@ -77,7 +77,9 @@ void Model::load(int threads) {
 std::size_t Model::index_of(const std::string& name) const {
   const auto found = index_.find(name);
   if (found != index_.end()) return found->second;
-  if (name == "lm_head.weight" && config().tied_head) return index_.at("model.embed_tokens.weight");
+  if (name == config().head_name() && config().tied_head) {
+    return index_.at(config().embedding_name());
+  }
   throw Error(GRAFT_E_NOT_FOUND, cat("the model has no tensor '", name, "'."));
 }
 

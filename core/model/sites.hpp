@@ -17,6 +17,8 @@ struct SiteInfo {
   std::int64_t in_features = 0, out_features = 0, heads = 0, head_dim = 0;
   std::int32_t layer = -1;
   bool has_bias = false;
+  bool positions = false;  ///< a table of positions: no tokens can be put before those of it
+  double scale = 1;        ///< what comes out is multiplied by that
 };
 
 /// One run of a site within a recording. `inner` is the model's own op.

@@ -1,6 +1,7 @@
 #include "core/tensor/expand.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <thread>
 
 #include "core/base/error.hpp"
@@ -18,7 +19,7 @@ struct Matrix {
 };
 
 Matrix matrix_of(const HostTensor& tensor) {
-  if (tensor.interleaved_heads > 0 && tensor.shape.size() == 1) return {tensor.shape[0], 1};
+  if (!tensor.rows_in_order() && tensor.shape.size() == 1) return {tensor.shape[0], 1};
   return {tensor.rows(), tensor.columns()};
 }
 
@@ -45,6 +46,13 @@ void check(const HostTensor& tensor) {
       (tensor.shape.empty() || tensor.shape[0] % (2 * tensor.interleaved_heads) != 0)) {
     refuse("has rows that do not split into ", tensor.interleaved_heads, " heads of pairs.");
   }
+  if (tensor.concatenated_heads > 0 &&
+      (tensor.shape.empty() || tensor.shape[0] % (3 * tensor.concatenated_heads) != 0)) {
+    refuse("has rows that do not split into ", tensor.concatenated_heads, " heads of q, k and v.");
+  }
+  if (tensor.transposed && (tensor.shape.size() != 2 || !tensor.block_format.empty())) {
+    refuse("is transposed, which only matrices without blocks can be.");
+  }
 }
 
 void expand_blocks(const BlockFormat& format, const std::byte* source, std::uint32_t dtype,
@@ -61,13 +69,38 @@ void expand_blocks(const BlockFormat& format, const std::byte* source, std::uint
   }
 }
 
+// Rows [begin, end) of a matrix whose columns lie together.
+void expand_transposed(const HostTensor& tensor, std::uint32_t dtype, std::byte* target,
+                       std::int64_t begin, std::int64_t end) {
+  constexpr std::int64_t tile = 64;
+  const std::int64_t rows = tensor.shape[0], columns = tensor.shape[1];
+  const std::size_t from = dtype_size(tensor.dtype), to = dtype_size(dtype);
+  std::byte part[tile * sizeof(double)];
+  for (std::int64_t row = begin; row < end; row += tile) {
+    const std::int64_t n = std::min(tile, end - row);
+    for (std::int64_t column = 0; column < columns; ++column) {
+      convert(dtype, part, tensor.dtype,
+              tensor.bytes.data() + static_cast<std::size_t>(column * rows + row) * from,
+              static_cast<std::size_t>(n));
+      for (std::int64_t i = 0; i < n; ++i) {
+        const auto at = static_cast<std::size_t>((row - begin + i) * columns + column);
+        std::memcpy(target + at * to, part + static_cast<std::size_t>(i) * to, to);
+      }
+    }
+  }
+}
+
 void run(const HostTensor& tensor, std::uint32_t dtype, std::byte* target, std::int64_t begin,
          std::int64_t end) {
+  if (tensor.transposed) {
+    expand_transposed(tensor, dtype, target, begin, end);
+    return;
+  }
   const Matrix matrix = matrix_of(tensor);
   const std::size_t stored = stored_bytes(tensor, matrix.columns);
   const std::size_t wanted = static_cast<std::size_t>(matrix.columns) * dtype_size(dtype);
   // Rows that lie together are one run.
-  const bool together = tensor.interleaved_heads == 0;
+  const bool together = tensor.rows_in_order();
   const std::int64_t step = together ? end - begin : 1;
   for (std::int64_t row = begin; row < end; row += step) {
     const auto from = static_cast<std::size_t>(together ? row : tensor.source_row(row));

@@ -23,9 +23,17 @@ struct HostTensor {
   /// (0, D/2, 1, D/2+1, ..), as llama.cpp stores q_proj and k_proj of Llama-like models.
   /// source_row() tells where a row lies; expand() undoes it.
   std::int64_t interleaved_heads = 0;
+  /// Above 0: the rows are all queries, all keys, all values of that many heads; in order they would
+  /// be those of one head after the other. That is how llama.cpp stores GPT-NeoX's.
+  std::int64_t concatenated_heads = 0;
+  /// The last two of the axes lie the other way round: `shape` is [out, in] and the columns lie
+  /// together. Plain dtypes alone.
+  bool transposed = false;
+
+  bool rows_in_order() const { return interleaved_heads == 0 && concatenated_heads == 0; }
 
   /// True when `bytes` hold the elements in the order of `shape`: usable without expand().
-  bool plain() const { return block_format.empty() && interleaved_heads == 0; }
+  bool plain() const { return block_format.empty() && rows_in_order() && !transposed; }
 
   std::int64_t elements() const {
     std::int64_t count = 1;
@@ -38,6 +46,11 @@ struct HostTensor {
 
   /// The place of logical row `row` in `bytes`, in rows. For a bias (rank 1) rows are elements.
   std::int64_t source_row(std::int64_t row) const {
+    if (concatenated_heads > 0) {  // [heads, 3, size] is stored as [3, heads, size]
+      const std::int64_t size = shape.front() / concatenated_heads / 3;
+      const std::int64_t head = row / (3 * size), part = row / size % 3;
+      return (part * concatenated_heads + head) * size + row % size;
+    }
     if (interleaved_heads == 0) return row;
     const std::int64_t size = shape.front() / interleaved_heads, half = size / 2;
     const std::int64_t head = row / size, part = row % size / half, pair = row % half;

@@ -19,6 +19,10 @@ class Reader {
     if (file_.has("tokenizer.huggingface.json")) {
       return tables_from_json(file_.text("tokenizer.huggingface.json"), {}, {}, who_);
     }
+    if (!file_.has("tokenizer.ggml.model")) {
+      throw Error(GRAFT_E_NOT_FOUND,
+                  cat(who_, " holds no tokenizer: 'tokenizer.ggml.model' is missing."));
+    }
     const std::string_view model = file_.text("tokenizer.ggml.model");
     if (model != "gpt2" && model != "llama" && model != "bert" && model != "t5") {
       throw Error(GRAFT_E_INVALID,

@@ -9,14 +9,15 @@
 
 namespace graft::core {
 
-Bindings set_batch(Program& p, const Batch& batch, const VirtualTokens& more) {
+Bindings set_batch(Program& p, const Batch& batch, const VirtualTokens& more,
+                   const DecoderConfig& config) {
   const auto set = [&](const char* name, const std::vector<std::int32_t>& values) {
     p.set_input(name, values.data(), values.size() * sizeof(std::int32_t));
   };
   const auto prompt = static_cast<std::int32_t>(more.prompt);
   const auto prefix = static_cast<std::int32_t>(more.prefix);
   std::vector<std::int32_t> positions, begin, length, labels, supervised_rows, supervised_keys;
-  std::vector<std::int32_t> cu_q = {0}, keys, sequence_of;
+  std::vector<std::int32_t> cu_q = {0}, keys, sequence_of, tables;
   for (std::size_t j = 0; j + 1 < batch.cu_seqlens.size(); ++j) {
     const std::int32_t n = batch.cu_seqlens[j + 1] - batch.cu_seqlens[j];
     begin.push_back(cu_q.back() + prefix * static_cast<std::int32_t>(j));
@@ -24,6 +25,8 @@ Bindings set_batch(Program& p, const Batch& batch, const VirtualTokens& more) {
     cu_q.push_back(cu_q.back() + n + prompt);
     sequence_of.insert(sequence_of.end(), static_cast<std::size_t>(n),
                        static_cast<std::int32_t>(j));
+    tables.insert(tables.end(), static_cast<std::size_t>(n + prompt),
+                  rope_table(config, n + prompt + prefix));
     for (std::int32_t i = 0; i < n + prompt; ++i) {
       positions.push_back(prefix + i);
       // A dropout mask belongs to the example's place in the run and the token's in the example.
@@ -41,6 +44,7 @@ Bindings set_batch(Program& p, const Batch& batch, const VirtualTokens& more) {
   }
   set("ids", batch.ids);
   set("positions", positions);
+  set("rope_table", tables);
   set("cu_q", cu_q);
   set("k_begin", begin);
   set("k_len", length);

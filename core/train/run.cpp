@@ -75,6 +75,7 @@ struct Run::State {
   void start();
   StepMetrics one_step();
   void save_adapters(const fs::path& folder);
+  std::vector<float> stored(std::size_t parameter) const;
   Json progress();
   void require_same_material(const Json& before);
   void restore(const Snapshot& snapshot);
@@ -206,6 +207,13 @@ void Run::save(const fs::path& folder) {
   state_->save_adapters(folder);
 }
 
+/// The values of a parameter as files have them.
+std::vector<float> Run::State::stored(std::size_t parameter) const {
+  const Parameter& p = adapters->parameters()[parameter];
+  std::vector<float> values = trainer->get(parameter);
+  return p.transposed ? transposed(values, p.dims[0]) : values;
+}
+
 void Run::State::save_adapters(const fs::path& folder) {
   const auto& parameters = adapters->parameters();
   for (std::size_t e = 0; e < adapters->entries().size(); ++e) {
@@ -217,7 +225,7 @@ void Run::State::save_adapters(const fs::path& folder) {
       if (p.entry != e || (p.flags & GRAFT_PARAM_NOSAVE) != 0) continue;
       const bool beside = (p.flags & GRAFT_PARAM_BESIDE) != 0;
       const auto other = changes.tensors.find(i);
-      StoredTensor t{p.name, p.dims, [this, i] { return trainer->get(i); }, p.key, beside};
+      StoredTensor t{p.name, p.stored_dims(), [this, i] { return stored(i); }, p.key, beside};
       if (other != changes.tensors.end()) {
         t.dims = other->second.dims;
         t.values = [&changed = other->second] { return changed.values; };

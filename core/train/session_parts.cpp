@@ -23,12 +23,11 @@ std::uint32_t choose_dtype(const std::string& name, const Device& device) {
 std::vector<BaseTensor> base_tensors(const DecoderConfig& config) {
   std::vector<BaseTensor> tensors;
   for (const TensorNeed& need : decoder_tensors(config)) {
-    tensors.push_back({need.name, need.shape, ""});
+    tensors.push_back({need.name, need.shape, "", need.transposed});
   }
   // A tied head can be trained by itself: it then stops being the embedding.
   if (config.tied_head) {
-    tensors.push_back(
-        {"lm_head.weight", {config.vocab, config.hidden}, "model.embed_tokens.weight"});
+    tensors.push_back({config.head_name(), {config.vocab, config.hidden}, config.embedding_name()});
   }
   return tensors;
 }
@@ -98,7 +97,8 @@ Json model_facts(const DecoderConfig& c) {
           {"layers", c.layers},
           {"heads", c.heads},
           {"kv_heads", c.kv_heads},
-          {"kv_features", c.kv_heads * c.head_dim}};
+          {"kv_features", c.kv_heads * c.head_dim},
+          {"transposed", c.family->transposed}};
 }
 
 void tokenize_options(MethodEntry& entry, const Text& text) {

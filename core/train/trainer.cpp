@@ -241,8 +241,7 @@ void Trainer::start(int threads) {
         p->bind(Role::kBuffer, slot, s.memory.gradient_at(s.layout.offset[i]));
       }
     }
-    const auto& inv_freq = s.model.config().rope.inv_freq;
-    p->set_input("inv_freq", inv_freq.data(), inv_freq.size() * sizeof(float));
+    set_rope_inputs(*p, s.model.config());
     const std::int32_t seed[2] = {static_cast<std::int32_t>(s.options.seed),
                                   static_cast<std::int32_t>(s.options.seed >> 32)};
     p->set_input("seed", seed, sizeof seed);
@@ -273,7 +272,7 @@ double Trainer::State::read_scalar(const Program& p, ValueId id) const {
 }
 
 double Trainer::State::run(Program& p, ValueId loss, const Batch& batch, double inv_denominator) {
-  const Bindings b = set_batch(p, batch, adapters.virtual_tokens());
+  const Bindings b = set_batch(p, batch, adapters.virtual_tokens(), model.config());
   p.set_scalar("inv_denominator", inv_denominator);
   p.run(b);
   return read_scalar(p, loss);

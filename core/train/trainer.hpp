@@ -97,7 +97,8 @@ class Trainer {
 
 /// Sets the inputs of a decoder program from a batch; returns its extents. Inputs that the recording
 /// does not have are left out.
-Bindings set_batch(Program& program, const Batch& batch, const VirtualTokens& more);
+Bindings set_batch(Program& program, const Batch& batch, const VirtualTokens& more,
+                   const DecoderConfig& config);
 
 /// Resident bytes of this process now.
 std::uint64_t resident_bytes();

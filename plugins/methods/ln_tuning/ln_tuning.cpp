@@ -12,7 +12,7 @@ struct LnTuning {
   static constexpr std::uint32_t kinds = GRAFT_SITE_NORM;
   static constexpr const char* schema = R"({
     "type": "object", "additionalProperties": false, "properties": {},
-    "x-graft-targets": ".*norm"})";
+    "x-graft-targets": ".*(norm|ln_)[12f]?"})";
   static constexpr const char* storage = R"({
     "peft_type": "LN_TUNING", "host": ["targets", "exclude", "modules_to_save"]})";
 

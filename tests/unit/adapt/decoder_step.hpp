@@ -162,8 +162,7 @@ class Step {
     set("supervised_keys", supervised_keys);
     set("seed", {3, 4});
     set_prepend_inputs(*program_, text.cu_q);
-    const auto& inv_freq = model_.config().rope.inv_freq;
-    program_->set_input("inv_freq", inv_freq.data(), inv_freq.size() * sizeof(float));
+    set_rope_inputs(*program_, model_.config());
     for (std::size_t e = 0; e < set_.entries().size(); ++e) {
       program_->set_scalar(cat("strength.", e), 0.7 + 0.6 * static_cast<double>(e));
     }

@@ -39,7 +39,7 @@ TEST(ConfigTest, AgreesWithTransformers) {
     SCOPED_TRACE(name);
     const Json& want = entry["expected"];
     const DecoderConfig found = config_from_hf(entry["config"], none, name);
-    EXPECT_EQ(found.family, entry["config"]["model_type"]);
+    EXPECT_EQ(std::string(found.family->type), entry["config"]["model_type"]);
     EXPECT_EQ(found.hidden, want["hidden"]);
     EXPECT_EQ(found.layers, want["layers"]);
     EXPECT_EQ(found.heads, want["heads"]);
@@ -50,7 +50,7 @@ TEST(ConfigTest, AgreesWithTransformers) {
     EXPECT_EQ(found.max_positions, want["max_positions"]);
     EXPECT_EQ(found.norm_eps, want["norm_eps"]);
     EXPECT_EQ(found.tied_head, want["tied_head"]);
-    EXPECT_EQ(found.qk_norm, want["qk_norm"]);
+    EXPECT_EQ(!found.names().q_norm.empty(), want["qk_norm"]);
     EXPECT_EQ(
         (std::vector<bool>{found.q_bias, found.k_bias, found.v_bias, found.o_bias, found.mlp_bias}),
         want["biases"].get<std::vector<bool>>());
@@ -58,13 +58,31 @@ TEST(ConfigTest, AgreesWithTransformers) {
     EXPECT_EQ(found.eos, ids(want["eos"]));
     EXPECT_EQ(found.bos ? Json(*found.bos) : Json(), want["bos"]);
     EXPECT_EQ(found.pad ? Json(*found.pad) : Json(), want["pad"]);
-    EXPECT_NEAR(found.rope.attention_scaling, want["attention_scaling"], 1e-6);
-    ASSERT_EQ(found.rope.inv_freq.size(), want["inv_freq"].size());
-    for (std::size_t i = 0; i < found.rope.inv_freq.size(); ++i) {
-      const float value = want["inv_freq"][i];
-      // Two units in the last place: powf of torch is not correctly rounded.
-      ASSERT_NEAR(found.rope.inv_freq[i], value, 2 * value * std::numeric_limits<float>::epsilon())
-          << i;
+    EXPECT_EQ(found.layer_rope, want["layer_rope"].get<std::vector<std::int32_t>>());
+    const auto scales = want["scales"].get<std::vector<double>>();
+    ASSERT_EQ(found.attention_scale.size(), scales.size());
+    for (std::size_t l = 0; l < scales.size(); ++l) {
+      EXPECT_DOUBLE_EQ(found.attention_scale[l], scales[l]) << l;
+    }
+    EXPECT_EQ(Json({found.attention_softcap, found.final_softcap}),
+              Json(want["softcaps"].get<std::vector<double>>()));
+    EXPECT_EQ(found.embedding_scale, want["embedding_scale"]);
+    ASSERT_EQ(found.ropes.size(), want["ropes"].size());
+    for (std::size_t k = 0; k < found.ropes.size(); ++k) {
+      const Rope& rope = found.ropes[k];
+      const Json& wanted = want["ropes"][k];
+      EXPECT_NEAR(rope.attention_scaling, wanted["attention_scaling"], 1e-6);
+      EXPECT_EQ(rope.original_length, wanted.value("original_length", 0));
+      const auto equal = [](const std::vector<float>& values, const Json& others) {
+        ASSERT_EQ(values.size(), others.size());
+        for (std::size_t i = 0; i < values.size(); ++i) {
+          const float value = others[i];
+          // Two units in the last place: powf of torch is not correctly rounded.
+          ASSERT_NEAR(values[i], value, 2 * value * std::numeric_limits<float>::epsilon()) << i;
+        }
+      };
+      equal(rope.inv_freq, wanted["inv_freq"]);
+      equal(rope.long_inv_freq, wanted.value("long_inv_freq", Json::array()));
     }
   }
 }
@@ -86,15 +104,53 @@ TEST(ConfigTest, KeepsWhatItRead) {
 }
 
 TEST(ConfigTest, RefusesOtherModels) {
-  EXPECT_ERROR_STATUS(config_from_hf(with({{"model_type", "gemma2"}}), none, "c.json"),
+  EXPECT_ERROR_STATUS(config_from_hf(with({{"model_type", "mixtral"}}), none, "c.json"),
                       GRAFT_UNSUPPORTED,
-                      "c.json: models of type \"gemma2\" are not supported. Supported: llama, "
-                      "mistral, qwen2, qwen3.");
+                      "c.json: models of type \"mixtral\" are not supported. Supported: llama, "
+                      "mistral, qwen2, qwen3, gemma, gemma2, gemma3_text, phi3, gpt2, gpt_neox, "
+                      "olmo2, smollm3.");
   EXPECT_ERROR(config_from_hf({{"hidden_size", 8}}, none, "c"), "\"model_type\" is missing");
   EXPECT_ERROR(config_from_hf(Json::array(), none, "c"), "must be a JSON object");
   EXPECT_ERROR_STATUS(config_from_hf(with({{"quantization_config", none}}), none, "c"),
                       GRAFT_UNSUPPORTED, "quantized");
-  EXPECT_EQ(supported_families().size(), 4u);
+}
+
+TEST(ConfigTest, RefusesUnknownSwitches) {
+  const auto refused = [](const char* family,
+                          std::initializer_list<std::pair<const char*, Json>> changes,
+                          const char* part) {
+    try {
+      config_from_hf(with(changes, with({{"model_type", family}})), none, "c");
+      ADD_FAILURE() << "no error with " << part;
+    } catch (const Error& error) {  // unsupported, or impossible
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+  };
+  refused("llama", {{"hidden_act", "mish"}},
+          "\"hidden_act\" is \"mish\", which is not supported. Supported: gelu, ");
+  refused("gemma2", {{"hidden_activation", "mish"}}, "\"hidden_activation\" is \"mish\"");
+  refused("gpt2", {{"activation_function", "mish"}}, "\"activation_function\" is \"mish\"");
+  refused("gpt2", {{"add_cross_attention", true}}, "\"add_cross_attention\" is true");
+  refused("gemma", {{"use_bidirectional_attention", true}}, "\"use_bidirectional_attention\"");
+  refused("gemma2", {{"layer_types", {"chunked", "chunked", "chunked", "chunked"}}},
+          "\"layer_types\" is \"chunked\", but must be \"full_attention\" or");
+  refused("gemma2", {{"query_pre_attn_scalar", 0}}, "\"query_pre_attn_scalar\" is 0");
+  refused("gemma2", {{"attn_logit_softcapping", -1.0}}, "\"attn_logit_softcapping\" is -1.0");
+  refused("gemma3_text", {{"sliding_window_pattern", 0}}, "\"sliding_window_pattern\" is 0");
+  refused("llama", {{"partial_rotary_factor", 0.5}}, "\"partial_rotary_factor\" is not 1");
+  refused("phi3", {{"partial_rotary_factor", 0.7}}, "must be an even number");
+  refused("phi3", {{"partial_rotary_factor", 1.5}}, "must be an even number");
+  refused("phi3", {{"rope_scaling", {{"type", "su"}, {"short_factor", {1.0}}}}},
+          "rope_type \"longrope\" needs \"short_factor\", a list of 8 numbers");
+  refused("phi3", {{"rope_scaling", {{"type", "dynamic"}}}},
+          "Supported: default, linear, llama3, ");
+  refused("gpt_neox", {{"rotary_pct", 0.0}}, "must be an even number");
+  refused("smollm3", {{"no_rope_layers", {1, 0}}}, "a list of 4 numbers, one per layer");
+  refused("smollm3", {{"no_rope_layers", {1, 0, 2, 1}}},
+          "\"no_rope_layers\" is 2, but must be 0 or 1");
+  refused("smollm3", {{"no_rope_layer_interval", 0}}, "\"no_rope_layer_interval\" is 0");
+  refused("qwen2", {{"rope_parameters", {{"full_attention", none}}}},
+          "which this family does not have");
 }
 
 TEST(ConfigTest, RefusesWrongValues) {
@@ -133,7 +189,8 @@ TEST(ConfigTest, RefusesRopeItDoesNotKnow) {
     EXPECT_ERROR_STATUS(config_from_hf(with({{"rope_scaling", scaling}}), none, "c"), status, part);
   };
   refused({{"rope_type", "dynamic"}, {"factor", 2.0}}, GRAFT_UNSUPPORTED,
-          "rope_type \"dynamic\" is not supported. Supported: default, linear, llama3, yarn.");
+          "rope_type \"dynamic\" is not supported. Supported: default, linear, llama3, yarn, "
+          "longrope.");
   refused({{"type", "su"}}, GRAFT_UNSUPPORTED, "rope_type \"su\"");
   refused({{"rope_type", "linear"}}, GRAFT_E_INVALID, "rope_type \"linear\" needs \"factor\"");
   refused({{"rope_type", "linear"}, {"factor", 0}}, GRAFT_E_INVALID, "above 0");
