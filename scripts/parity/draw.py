@@ -10,6 +10,27 @@ from common import randomise
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
+# Where the modules of a family are called otherwise: linear layers, norms, embedding.
+LINEARS = {
+    "phi3": ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
+    "gpt2": ["c_attn", "attn.c_proj", "c_fc", "mlp.c_proj"],
+    "gpt_neox": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],
+}
+NORMS = {
+    "gpt2": ["ln_1", "ln_2", "ln_f"],
+    "gpt_neox": ["input_layernorm", "post_attention_layernorm", "final_layer_norm"],
+    "olmo2": ["post_attention_layernorm", "post_feedforward_layernorm", "norm"],
+}
+EMBEDDINGS = {"gpt2": "wte", "gpt_neox": "embed_in"}
+
+
+def linear(config):
+    return LINEARS.get(config.model_type, LINEAR)
+
+
+def norms(config):
+    return NORMS.get(config.model_type, ["input_layernorm", "post_attention_layernorm", "norm"])
+
 
 def rope(draw, head_dim):
     theta = round(math.exp(draw.uniform(math.log(50), math.log(1e6))), 3)
@@ -29,8 +50,73 @@ def rope(draw, head_dim):
     return parameters
 
 
-def config(draw):
-    family = draw.choice(["Llama", "Mistral", "Qwen2", "Qwen3"])
+def longrope(draw, rotary, theta):
+    factors = lambda most: [round(draw.uniform(1, most), 3) for _ in range(rotary // 2)]  # noqa: E731
+    return {"rope_type": "longrope", "rope_theta": theta, "short_factor": factors(1.5), "long_factor": factors(9)}
+
+
+def newer(draw, family, values, heads, head_dim):
+    """What the families of models differ in beside sizes."""
+    window = draw.choice([None, 1, 3, 8])
+    layers = values["num_hidden_layers"]
+    theta = round(math.exp(draw.uniform(math.log(50), math.log(1e6))), 3)
+    if family.startswith("Gemma"):
+        values["head_dim"] = head_dim = draw.choice([4, 6, 8, 12])
+        values.update(attention_bias=draw.random() < 0.3, pad_token_id=None)
+    if family == "Gemma":
+        values["rope_parameters"] = rope(draw, head_dim)
+    elif family in ("Gemma2", "Gemma3Text"):
+        values.update(query_pre_attn_scalar=draw.randrange(3, 40), sliding_window=window or 5,
+                      final_logit_softcapping=draw.choice([None, 2.0, 30.0]))
+        if draw.random() < 0.5:
+            values["layer_types"] = [draw.choice(["sliding_attention", "full_attention"]) for _ in range(layers)]
+        if family == "Gemma2":
+            values.update(attn_logit_softcapping=draw.choice([None, 1.5, 50.0]), rope_parameters=rope(draw, head_dim))
+        else:
+            values["rope_parameters"] = {"full_attention": rope(draw, head_dim),
+                                         "sliding_attention": {"rope_type": "default", "rope_theta": theta}}
+    elif family == "Phi3":
+        values.update(pad_token_id=None, sliding_window=window)
+        parts = [p for p in (0.25, 0.5, 0.75, 1.0) if int(head_dim * p) % 2 == 0 and int(head_dim * p) > 0]
+        part = draw.choice(parts)
+        values["rope_parameters"] = {"rope_type": "default", "rope_theta": theta}
+        if draw.random() < 0.6:
+            values["rope_parameters"] = longrope(draw, int(head_dim * part), theta)
+            values["original_max_position_embeddings"] = draw.choice([8, 16, 40, 100])
+        values["rope_parameters"]["partial_rotary_factor"] = part
+    elif family == "GPTNeoX":
+        del values["num_key_value_heads"], values["rms_norm_eps"]
+        parts = [p for p in (0.25, 0.5, 1.0) if int(head_dim * p) % 2 == 0 and int(head_dim * p) > 0]
+        values.update(layer_norm_eps=draw.choice([1e-6, 1e-5, 1e-2]), use_parallel_residual=draw.random() < 0.6,
+                      attention_bias=draw.random() < 0.7, hidden_act=draw.choice(["gelu", "gelu_new", "relu"]))
+        values["rope_parameters"] = {**rope(draw, 2), "rope_type": "default", "partial_rotary_factor": draw.choice(parts)}
+        values["rope_parameters"] = {k: v for k, v in values["rope_parameters"].items()
+                                     if k in ("rope_type", "rope_theta", "partial_rotary_factor")}
+    elif family == "Olmo2":
+        values.update(pad_token_id=None, attention_bias=draw.random() < 0.3, rope_parameters=rope(draw, head_dim))
+    elif family == "SmolLM3":
+        values.update(pad_token_id=None, attention_bias=draw.random() < 0.3, mlp_bias=draw.random() < 0.3,
+                      rope_parameters=rope(draw, head_dim), use_sliding_window=window is not None,
+                      sliding_window=window, no_rope_layer_interval=draw.choice([2, 3, 4]))
+        if draw.random() < 0.5:
+            values["no_rope_layers"] = [draw.randrange(2) for _ in range(layers)]
+    elif family == "GPT2":
+        return dict(vocab_size=values["vocab_size"], n_embd=values["hidden_size"], n_layer=layers, n_head=heads,
+                    n_inner=draw.choice([None, values["intermediate_size"]]), n_positions=draw.choice([96, 130]),
+                    layer_norm_epsilon=draw.choice([1e-6, 1e-5, 1e-2]), bos_token_id=1, eos_token_id=2,
+                    tie_word_embeddings=values["tie_word_embeddings"], scale_attn_weights=draw.random() < 0.8,
+                    scale_attn_by_inverse_layer_idx=draw.random() < 0.3, resid_pdrop=0.0, embd_pdrop=0.0,
+                    attn_pdrop=0.0, activation_function=draw.choice(["gelu_new", "gelu", "quick_gelu", "gelu_fast", "relu"]))
+    return values
+
+
+OLD = ["Llama", "Mistral", "Qwen2", "Qwen3"]
+FAMILIES = OLD + ["Gemma", "Gemma2", "Gemma3Text", "Phi3", "GPT2", "GPTNeoX", "Olmo2", "SmolLM3"]
+CLASSES = {"Gemma3Text": "Gemma3ForCausalLM", "GPT2": "GPT2LMHeadModel"}
+
+
+def config(draw, families):
+    family = draw.choice(families)
     heads = draw.choice([1, 2, 3, 4, 6])
     hidden = heads * draw.choice([4, 6, 8, 10])
     head_dim = hidden // heads
@@ -40,6 +126,8 @@ def config(draw):
         num_key_value_heads=draw.choice([n for n in range(1, heads + 1) if heads % n == 0]),
         max_position_embeddings=draw.choice([512, 2048]), rms_norm_eps=draw.choice([1e-6, 1e-5, 1e-2]),
         tie_word_embeddings=draw.random() < 0.5, bos_token_id=1, eos_token_id=2)
+    if family not in OLD:
+        return family, newer(draw, family, values, heads, head_dim)
     if family == "Qwen3" or (family != "Qwen2" and draw.random() < 0.5):
         values["head_dim"] = head_dim = draw.choice([4, 6, 8, 12, 16])
     values["rope_parameters"] = rope(draw, head_dim)
@@ -59,19 +147,28 @@ def config(draw):
 def old_keys(path):
     """Rewrites config.json as transformers 4 wrote it."""
     values = json.loads(path.read_text())
-    parameters = values.pop("rope_parameters")
-    values["rope_theta"] = parameters.pop("rope_theta")
-    values["rope_scaling"] = None if parameters["rope_type"] == "default" else parameters
     values["torch_dtype"] = values.pop("dtype")
-    values.pop("layer_types", None)
+    parameters = values.pop("rope_parameters", None)
+    if parameters is not None and "full_attention" in parameters:  # Gemma 3
+        values["rope_local_base_freq"] = parameters["sliding_attention"]["rope_theta"]
+        parameters = parameters["full_attention"]
+    elif values["model_type"] not in ("gemma2", "smollm3"):
+        values.pop("layer_types", None)
+    if parameters is not None:
+        theta, part = parameters.pop("rope_theta"), parameters.pop("partial_rotary_factor", None)
+        values["rotary_emb_base" if values["model_type"] == "gpt_neox" else "rope_theta"] = theta
+        if part is not None:
+            values["rotary_pct" if values["model_type"] == "gpt_neox" else "partial_rotary_factor"] = part
+        values["rope_scaling"] = None if parameters["rope_type"] == "default" else parameters
     path.write_text(json.dumps(values, indent=2))
 
 
-def model(draw, folder):
+def model(draw, folder, families=OLD):
     """Saves a model with random weights; returns a line that says what it is."""
-    family, values = config(draw)
+    family, values = config(draw, families)
     generator = torch.Generator().manual_seed(draw.randrange(1 << 30))
-    made = getattr(transformers, family + "ForCausalLM")(getattr(transformers, family + "Config")(**values))
+    made = getattr(transformers, CLASSES.get(family, family + "ForCausalLM"))(
+        getattr(transformers, family + "Config")(**values))
     randomise(made, generator)
     dtype = draw.choice(["float32", "float32", "float32", "bfloat16", "float16"])
     made = made.to(getattr(torch, dtype))
@@ -86,19 +183,22 @@ def model(draw, folder):
 
 def adapter(draw, config):
     """Options of a PEFT LoraConfig for a model of this config."""
-    targets = draw.sample(LINEAR, draw.randrange(1, 8))
+    names = linear(config)
+    targets = draw.sample(names, draw.randrange(1, len(names) + 1))
+    embedding, head = EMBEDDINGS.get(config.model_type, "embed_tokens"), "lm_head"
     options = dict(r=draw.randrange(1, 9), lora_alpha=draw.randrange(1, 17), use_rslora=draw.random() < 0.3)
+    if config.model_type == "gpt2":
+        options["fan_in_fan_out"] = True
     whole = []
     if draw.random() < 0.3:
-        whole = draw.sample(["lm_head", "norm", "input_layernorm"] if not config.tie_word_embeddings
-                            else ["input_layernorm", "post_attention_layernorm"], 1)
+        whole = draw.sample(norms(config)[:-1] + ([] if config.tie_word_embeddings else [head, norms(config)[-1]]), 1)
         options["modules_to_save"] = whole
     if draw.random() < 0.3:
-        targets.append("embed_tokens")
-    if draw.random() < 0.3 and "lm_head" not in whole and not config.tie_word_embeddings:
-        targets.append("lm_head")
+        targets.append(embedding)
+    if draw.random() < 0.3 and head not in whole and not config.tie_word_embeddings:
+        targets.append(head)
     layers = config.num_hidden_layers
-    if draw.random() < 0.3 and not {"embed_tokens", "lm_head"} & set(targets):
+    if draw.random() < 0.3 and not {embedding, head} & set(targets):
         options["layers_to_transform"] = sorted(draw.sample(range(layers), draw.randrange(1, layers + 1)))
     if draw.random() < 0.3:
         options["rank_pattern"] = {draw.choice(targets): draw.randrange(1, 7)}
@@ -110,23 +210,28 @@ def adapter(draw, config):
 
 def method(draw, name, config):
     """Options of another method of PEFT for a model of this config; a text for one that PEFT has no format for."""
-    targets = draw.sample(LINEAR, draw.randrange(1, 8))
+    targets = draw.sample(linear(config), draw.randrange(1, len(linear(config)) + 1))
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    widths = [config.hidden_size, config.num_attention_heads * head_dim, config.intermediate_size]
+    inner = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * config.hidden_size
+    widths = [config.hidden_size, config.num_attention_heads * head_dim, inner]
+    transposed = {"fan_in_fan_out": True} if config.model_type == "gpt2" else {}
+    if transposed and name in ("loha", "lokr", "oft"):
+        return None  # PEFT has none for such layers
     rank = dict(r=draw.randrange(1, 7), alpha=draw.randrange(1, 12), target_modules=targets)
     tokens = dict(num_virtual_tokens=draw.randrange(1, 9))
     if name == "dora":
         return dict(r=rank["r"], lora_alpha=rank["alpha"], use_dora=True, use_rslora=draw.random() < 0.3,
-                    target_modules=targets + draw.choice([[], ["embed_tokens"]]))
+                    target_modules=targets + draw.choice([[], [EMBEDDINGS.get(config.model_type, "embed_tokens")]]),
+                    **transposed)
     if name == "vera":
         return dict(peft_type="VERA", r=draw.randrange(1, 20), d_initial=draw.choice([0.1, 0.5]), target_modules=targets,
-                    projection_prng_key=draw.randrange(1 << 32), save_projection=draw.random() < 0.5)
+                    projection_prng_key=draw.randrange(1 << 32), save_projection=draw.random() < 0.5, **transposed)
     if name == "ia3":
         return dict(peft_type="IA3", target_modules=targets,
-                    feedforward_modules=draw.sample(targets, draw.randrange(len(targets) + 1)))
+                    feedforward_modules=draw.sample(targets, draw.randrange(len(targets) + 1)), **transposed)
     if name == "ln_tuning":
-        return dict(peft_type="LN_TUNING", target_modules=draw.choice([["input_layernorm", "norm"],
-                                                                       ["post_attention_layernorm"]]))
+        first, *others = norms(config)
+        return dict(peft_type="LN_TUNING", target_modules=draw.choice([[first], others]))
     if name == "loha":
         return dict(peft_type="LOHA", **rank)
     if name == "lokr":

@@ -70,7 +70,7 @@ def steady(model_folder, rows, expected, limit):
 
 def draw_scores(draw, folder):
     while True:
-        about = drawn.model(draw, folder / "model")
+        about = drawn.model(draw, folder / "model", draw.families)
         vocab = json.loads((folder / "model" / "config.json").read_text())["vocab_size"]
         rows = [{"input_ids": [draw.randrange(vocab) for _ in range(draw.choice([1, 2, 5, 17, 40, 90]))]}
                 for _ in range(4)]
@@ -283,6 +283,7 @@ def main():
     parser.add_argument("--models", type=int, default=8, help="random models in `scores`")
     parser.add_argument("--runs", type=int, default=6, help="random runs in `training`")
     parser.add_argument("--methods", nargs="+", choices=drawn.METHODS, default=drawn.METHODS)
+    parser.add_argument("--families", nargs="+", choices=drawn.FAMILIES, default=drawn.FAMILIES)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--smollm2", type=pathlib.Path, default=ROOT / ".deps" / "smollm2",
                         help="where SmolLM2 is kept, downloaded if it is not there")
@@ -292,7 +293,9 @@ def main():
     print(f"seed {options.seed}")
     live = Live(options)
     for part in options.only:
-        PARTS[part](live, random.Random(f"{options.seed} {part}"))
+        draw = random.Random(f"{options.seed} {part}")
+        draw.families = options.families
+        PARTS[part](live, draw)
     print(f"\n{'all agree' if not live.failed else f'{live.failed} cases FAILED'}; --seed {options.seed} repeats this")
     return 1 if live.failed else 0
 

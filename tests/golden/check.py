@@ -183,8 +183,12 @@ class Graft:
 
 def check_score(graft, case, spec, report):
     actual = graft.score(case / spec["model"], case / "score.jsonl")
-    compare_scores(report, "log-probabilities", actual, read_jsonl((case / "expected.jsonl").read_text()),
-                   spec["tolerance"])
+    expected = read_jsonl((case / "expected.jsonl").read_text())
+    compare_scores(report, "log-probabilities", actual, expected, spec["tolerance"])
+    file = case.parent.parent / "gguf" / f"{case.name}.gguf"
+    if file.exists():
+        compare_scores(report, "log-probabilities, GGUF", graft.score(file, case / "score.jsonl"), expected,
+                       spec["tolerance"])
 
 
 def check_train(graft, case, spec, report):

@@ -39,12 +39,16 @@ def randomise(model, generator):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            if "norm" in name:
+            if model.config.model_type.startswith("gemma") and "norm" in name:
+                parameter.copy_(0.2 + 0.3 * noise)  # less 1
+            elif "norm" in name and not name.endswith("bias") or ".ln_" in name and name.endswith("weight"):
                 parameter.copy_(1.2 + 0.3 * noise)
             elif name.endswith("bias"):
                 parameter.copy_(0.3 * noise)
-            elif "embed_tokens" in name:
+            elif "embed_tokens" in name or "embed_in" in name or ".wte" in name or ".wpe" in name:
                 parameter.copy_((0.3 if tied else 1.0) * noise)
+            elif model.config.model_type == "gpt2" and ".h." in name:  # [in, out]
+                parameter.copy_(1.4 / parameter.shape[0] ** 0.5 * noise)
             else:
                 gain = 1.6 if "q_proj" in name or "k_proj" in name else 1.2
                 parameter.copy_(gain / parameter.shape[1] ** 0.5 * noise)

@@ -9,6 +9,7 @@ import pathlib
 
 import torch
 import transformers
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 OUT = pathlib.Path(__file__).resolve().parent / "data" / "configs.json"
 
@@ -59,6 +60,35 @@ CONFIGS = {
                               rope_parameters=dict(rope_type="yarn", rope_theta=100.0, factor=5.0,
                                                    mscale=1.4, mscale_all_dim=0.4,
                                                    truncate=False)),
+    "gemma-empty": dict(model_type="gemma"),
+    "gemma2-empty": dict(model_type="gemma2"),
+    "gemma3-empty": dict(model_type="gemma3_text"),
+    "phi3-empty": dict(model_type="phi3"),
+    "gpt2-empty": dict(model_type="gpt2"),
+    "gpt_neox-empty": dict(model_type="gpt_neox"),
+    "olmo2-empty": dict(model_type="olmo2"),
+    "smollm3-empty": dict(model_type="smollm3"),
+    "gemma2-small": dict(model_type="gemma2", **SMALL, head_dim=20, sliding_window=9, query_pre_attn_scalar=33,
+                         final_logit_softcapping=None, attn_logit_softcapping=7.0,
+                         layer_types=["full_attention", "sliding_attention", "full_attention", "full_attention"]),
+    "gemma3-1b": dict(model_type="gemma3_text", vocab_size=262144, hidden_size=1152, intermediate_size=6912,
+                      num_hidden_layers=26, num_attention_heads=4, num_key_value_heads=1, head_dim=256,
+                      sliding_window=512, sliding_window_pattern=6, rope_theta=1000000.0,
+                      rope_local_base_freq=10000.0, rope_scaling=dict(rope_type="linear", factor=8.0),
+                      eos_token_id=[1, 106]),
+    "phi-3.5": dict(model_type="phi3", hidden_size=96, intermediate_size=80, num_hidden_layers=2,
+                    num_attention_heads=4, vocab_size=100, pad_token_id=0, max_position_embeddings=131072,
+                    original_max_position_embeddings=4096, sliding_window=2047, partial_rotary_factor=0.75,
+                    rope_scaling=dict(type="longrope", short_factor=[1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 2.0, 2.5, 2.6],
+                                      long_factor=[1.0, 2.0, 3.0, 5.0, 9.0, 17.0, 33.0, 64.0, 64.5])),
+    "pythia": dict(model_type="gpt_neox", hidden_size=128, intermediate_size=512, num_hidden_layers=6,
+                   num_attention_heads=8, vocab_size=50304, rotary_pct=0.25, rotary_emb_base=10000,
+                   use_parallel_residual=True, bos_token_id=0, eos_token_id=0),
+    "smollm3-nope": dict(model_type="smollm3", **SMALL, no_rope_layers=[0, 1, 1, 0], use_sliding_window=True,
+                         sliding_window=17, attention_bias=True, pad_token_id=0),
+    "gpt2-scaled": dict(model_type="gpt2", n_embd=64, n_layer=3, n_head=4, n_inner=100, vocab_size=90,
+                        n_positions=77, scale_attn_by_inverse_layer_idx=True, scale_attn_weights=False,
+                        activation_function="gelu_pytorch_tanh"),
     "llama-yarn-top-length": dict(model_type="llama", **SMALL, max_position_embeddings=4000,
                                   original_max_position_embeddings=1000, rope_theta=10000.0,
                                   rope_scaling=dict(rope_type="yarn", factor=4.0)),
@@ -70,24 +100,66 @@ def expected(values):
     config = transformers.AutoConfig.for_model(values.pop("model_type"), **values)
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(config)
-    rotary = type(model.model.rotary_emb)(config)  # again, with numbers in it
-    attention, mlp = model.model.layers[0].self_attn, model.model.layers[0].mlp
+    kind = config.model_type
+    base = getattr(model, {"gpt2": "transformer", "gpt_neox": "gpt_neox"}.get(kind, "model"))
+    layer = (base.h if kind == "gpt2" else base.layers)[0]
+    names = FUSED.get(kind, [f"self_attn.{n}_proj" for n in "qkvo"] + ["mlp.up_proj"])
+    attention = layer.attn if kind == "gpt2" else layer.attention if kind == "gpt_neox" else layer.self_attn
     windows = [0] * config.num_hidden_layers
     if getattr(config, "sliding_window", None) is not None:
         kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * len(windows)
         windows = [config.sliding_window if k == "sliding_attention" else 0 for k in kinds]
+    heads, eps = config.num_attention_heads, [k for k in EPS if hasattr(config, k)]
     return {
-        "hidden": config.hidden_size, "layers": config.num_hidden_layers,
-        "heads": config.num_attention_heads, "kv_heads": config.num_key_value_heads,
-        "head_dim": attention.head_dim, "intermediate": config.intermediate_size,
+        "hidden": config.hidden_size, "layers": config.num_hidden_layers, "heads": heads,
+        "kv_heads": getattr(config, "num_key_value_heads", heads),
+        "head_dim": getattr(attention, "head_dim", config.hidden_size // heads),
+        "intermediate": layer.mlp.c_fc.nf if kind == "gpt2" else config.intermediate_size,
         "vocab": config.vocab_size, "max_positions": config.max_position_embeddings,
-        "norm_eps": config.rms_norm_eps, "tied_head": config.tie_word_embeddings,
-        "biases": [layer.bias is not None for layer in (
-            attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj, mlp.up_proj)],
+        "norm_eps": getattr(config, eps[0]), "tied_head": config.tie_word_embeddings,
+        "biases": [getattr(layer.get_submodule(n), "bias", None) is not None for n in names],
         "qk_norm": hasattr(attention, "q_norm"), "window": windows,
         "bos": config.bos_token_id, "eos": config.eos_token_id, "pad": config.pad_token_id,
-        "inv_freq": rotary.inv_freq.tolist(), "attention_scaling": rotary.attention_scaling,
+        "ropes": [] if kind == "gpt2" else ropes(type(base.rotary_emb)(config), config),
+        "layer_rope": layer_ropes(config),
+        "scales": [getattr(m, "self_attn", None) and m.self_attn.scaling or
+                   getattr(m, "attn", None) and m.attn.scaling or m.attention.scaling
+                   for m in (base.h if kind == "gpt2" else base.layers)],
+        "softcaps": [(config.attn_logit_softcapping if kind == "gemma2" else None) or 0,
+                     getattr(config, "final_logit_softcapping", None) or 0],
+        "embedding_scale": getattr(base.get_input_embeddings(), "scalar_embed_scale", 1.0),
     }
+
+
+FUSED = {
+    "phi3": ["self_attn.qkv_proj"] * 3 + ["self_attn.o_proj", "mlp.gate_up_proj"],
+    "gpt2": ["attn.c_attn"] * 3 + ["attn.c_proj", "mlp.c_fc"],
+    "gpt_neox": ["attention.query_key_value"] * 3 + ["attention.dense", "mlp.dense_h_to_4h"],
+}
+EPS = ["rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon"]
+
+
+def ropes(rotary, config):
+    """The rotations, built again, with numbers in them."""
+    if config.model_type == "gemma3_text":
+        return [{"inv_freq": getattr(rotary, f"{k}_inv_freq").tolist(),
+                 "attention_scaling": getattr(rotary, f"{k}_attention_scaling")}
+                for k in ("full_attention", "sliding_attention")]
+    found = {"inv_freq": rotary.inv_freq.tolist(), "attention_scaling": rotary.attention_scaling}
+    if rotary.rope_type == "longrope":
+        length = config.rope_parameters["original_max_position_embeddings"]
+        longer, _ = ROPE_INIT_FUNCTIONS["longrope"](config, "cpu", seq_len=length + 1)
+        found.update(long_inv_freq=longer.tolist(), original_length=length)
+    return [found]
+
+
+def layer_ropes(config):
+    if config.model_type == "gpt2":
+        return [-1] * config.num_hidden_layers
+    if config.model_type == "gemma3_text":
+        return [int(k == "sliding_attention") for k in config.layer_types]
+    turns = getattr(config, "no_rope_layers", None) or [1] * config.num_hidden_layers
+    return [0 if on else -1 for on in turns]
 
 
 def main():

@@ -19,6 +19,7 @@ import zlib
 
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from common import CASES, largest_difference, random_ids, randomise, score, write_json, write_jsonl
@@ -30,6 +31,12 @@ warnings.filterwarnings("ignore")
 BASE = dict(vocab_size=83, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
             num_key_value_heads=2, max_position_embeddings=256, rms_norm_eps=1e-5, bos_token_id=1,
             eos_token_id=2)
+
+# Families that call their sizes otherwise.
+GPT2 = dict(vocab_size=83, n_embd=24, n_inner=40, n_layer=2, n_head=4, n_positions=128, bos_token_id=1, eos_token_id=2,
+            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+NEOX = dict(vocab_size=83, hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
+            max_position_embeddings=256, layer_norm_eps=1e-5, bos_token_id=1, eos_token_id=2)
 
 LENGTHS = (1, 2, 7, 33, 16)
 
@@ -151,6 +158,99 @@ MODELS = {
         family="Qwen2", config=dict(vocab_size=64), dtype=torch.float16,
         file={"drop": ["rope_parameters", "dtype", "layer_types"], "set": {"torch_dtype": "float16"}},
         without={"rms_norm_eps": 0.5}),
+    "gemma-mqa": dict(
+        about="norm weights stored less 1, scaled embeddings, one key/value head, tied",
+        family="Gemma", config=dict(num_key_value_heads=1, head_dim=10, pad_token_id=None, tie_word_embeddings=True,
+                                    rope_parameters=dict(rope_theta=700.0, rope_type="default")),
+        without={"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}}),
+    "gemma-v4": dict(
+        about="`gelu` that means its approximation, biases, an own head, rope keys of transformers 4",
+        family="Gemma", config=dict(head_dim=8, attention_bias=True, tie_word_embeddings=False, pad_token_id=0),
+        file=v4(rope_theta=10000.0, hidden_act="gelu", hidden_activation=None), without={"rope_theta": 70.0}),
+    "gemma2": dict(
+        about="norms before and behind, a window on every second layer, both softcaps at work, a scale of queries",
+        family="Gemma2", config=dict(num_hidden_layers=3, head_dim=8, sliding_window=5, query_pre_attn_scalar=8,
+                                     attn_logit_softcapping=3.0, final_logit_softcapping=2.5, pad_token_id=0),
+        lengths=(1, 2, 5, 6, 7, 33), without={"attn_logit_softcapping": 50.0}),
+    "gemma2-v4": dict(
+        about="no layer_types, no final softcap, untied, rope keys of transformers 4",
+        family="Gemma2", config=dict(num_hidden_layers=2, head_dim=10, num_key_value_heads=4, sliding_window=4,
+                                     query_pre_attn_scalar=30, attn_logit_softcapping=2.0,
+                                     final_logit_softcapping=None, tie_word_embeddings=False, pad_token_id=0),
+        file=v4(rope_theta=400.0), lengths=(1, 2, 4, 5, 7, 33), without={"sliding_window": 40}),
+    "gemma3": dict(
+        about="rotations of their own for layers with a window, scaled ones for the others; norms of q and k",
+        family="Gemma3Text", config=dict(
+            num_hidden_layers=3, head_dim=8, sliding_window=4, query_pre_attn_scalar=11, pad_token_id=0,
+            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+            rope_parameters={"full_attention": dict(rope_theta=3000.0, rope_type="linear", factor=4.0),
+                             "sliding_attention": dict(rope_theta=50.0, rope_type="default")}),
+        model="Gemma3", lengths=(1, 2, 4, 5, 7, 33, 60),
+        without={"layer_types": ["full_attention", "sliding_attention", "sliding_attention"]}),
+    "gemma3-v4": dict(
+        about="sliding_window_pattern, rope_local_base_freq and rope_scaling of transformers 4, a final softcap",
+        family="Gemma3Text", config=dict(
+            num_hidden_layers=4, head_dim=6, num_key_value_heads=1, sliding_window=5, query_pre_attn_scalar=6,
+            final_logit_softcapping=3.0, pad_token_id=0),
+        model="Gemma3", file=v4(sliding_window_pattern=2, rope_theta=500.0, rope_local_base_freq=30.0,
+                                rope_scaling={"rope_type": "linear", "factor": 3.0}),
+        lengths=(1, 2, 4, 5, 7, 33, 60), without={"rope_local_base_freq": 10000.0}),
+    "phi3-longrope": dict(
+        about="fused layers, longrope: texts longer than the original length have other frequencies",
+        family="Phi3", config=dict(
+            pad_token_id=0, max_position_embeddings=256, original_max_position_embeddings=24,
+            rope_parameters=dict(rope_type="longrope", rope_theta=500.0, short_factor=[1.0, 1.3, 2.1],
+                                 long_factor=[1.5, 3.0, 7.0])),
+        lengths=(1, 2, 24, 25, 33, 70), without={"original_max_position_embeddings": 60}),
+    "phi3-su-v4": dict(
+        about="longrope under its old name `su`, rope keys of transformers 4, tied",
+        family="Phi3", config=dict(hidden_size=32, num_key_value_heads=1, pad_token_id=0, tie_word_embeddings=True,
+                                   max_position_embeddings=128),
+        file=v4(rope_theta=900.0, original_max_position_embeddings=32, rope_scaling={
+            "type": "su", "original_max_position_embeddings": 32, "short_factor": [1.1, 1.0, 1.2, 1.4], "long_factor": [2.0, 1.5, 4.0, 9.0]}),
+        lengths=(1, 2, 31, 32, 33, 50), without={"rope_scaling": None}),
+    "phi3-window": dict(
+        about="a part of each head turns, a window on all layers",
+        family="Phi3", config=dict(hidden_size=32, sliding_window=5, pad_token_id=0, rope_parameters=dict(
+            rope_type="default", rope_theta=700.0, partial_rotary_factor=0.75)), lengths=(1, 2, 5, 6, 33),
+        without={"rope_parameters": {"rope_type": "default", "rope_theta": 700.0, "partial_rotary_factor": 0.5}}),
+    "gpt2-tied": dict(
+        about="learned positions, transposed and fused layers, layer norms with biases",
+        family="GPT2", model="GPT2LMHead", base=GPT2, config=dict(), without={"layer_norm_epsilon": 0.5}),
+    "gpt2-untied": dict(
+        about="names without prefix, an own head, scores divided by the layer's number, quick_gelu",
+        family="GPT2", model="GPT2LMHead", base=GPT2, bare=True, config=dict(
+            tie_word_embeddings=False, scale_attn_by_inverse_layer_idx=True, activation_function="quick_gelu", n_inner=None),
+        without={"scale_attn_by_inverse_layer_idx": False}),
+    "gpt_neox": dict(
+        about="parallel residual, queries, keys and values by head, a quarter of each head turns",
+        family="GPTNeoX", base=NEOX, config=dict(rope_parameters=dict(
+            rope_type="default", rope_theta=300.0, partial_rotary_factor=0.25)),
+        without={"use_parallel_residual": False}),
+    "gpt_neox-v4": dict(
+        about="residuals one after the other, rotary_pct and rotary_emb_base, no biases of attention, tied",
+        family="GPTNeoX", base=NEOX, config=dict(
+            use_parallel_residual=False, attention_bias=False, hidden_act="gelu_new", tie_word_embeddings=True),
+        file=v4(rotary_pct=0.5, rotary_emb_base=200), without={"rotary_pct": 0.25}),
+    "olmo2": dict(
+        about="norms behind the sublayers alone, norms of q and k over all heads",
+        family="Olmo2", config=dict(pad_token_id=0, rope_parameters=dict(rope_type="default", rope_theta=900.0)),
+        without={"rms_norm_eps": 0.5}),
+    "olmo2-v4": dict(
+        about="as many key/value heads as heads, tied, biases, rope keys of transformers 4",
+        family="Olmo2", config=dict(num_key_value_heads=4, num_hidden_layers=3, attention_bias=True, pad_token_id=0,
+                                    tie_word_embeddings=True),
+        file=v4(rope_theta=5000.0), without={"rope_theta": 10.0}),
+    "smollm3": dict(
+        about="every fourth layer without rotation, the class's frequencies",
+        family="SmolLM3", config=dict(num_hidden_layers=4, rms_norm_eps=1e-3, pad_token_id=0),
+        file={"drop": ["no_rope_layers"]}, without={"no_rope_layer_interval": 2}),
+    "smollm3-window": dict(
+        about="no_rope_layers, a window on the layers without rotation, biases, untied, rope keys of transformers 4",
+        family="SmolLM3", config=dict(num_hidden_layers=3, no_rope_layers=[0, 1, 0], use_sliding_window=True,
+                                      sliding_window=4, attention_bias=True, mlp_bias=True,
+                                      tie_word_embeddings=False, pad_token_id=0),
+        file=v4(rope_theta=800.0), lengths=(1, 2, 4, 5, 7, 33), without={"no_rope_layers": [1, 1, 0]}),
 }
 
 
@@ -172,8 +272,8 @@ def make(name, spec):
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     family = spec["family"]
     config_class = getattr(transformers, family + "Config")
-    model_class = getattr(transformers, family + "ForCausalLM")
-    config = config_class(**{**BASE, **spec["config"]})
+    model_class = getattr(transformers, spec.get("model", family) + ("Model" if family == "GPT2" else "ForCausalLM"))
+    config = config_class(**{**spec.get("base", BASE), **spec["config"]})
     model = randomise(model_class(config), generator)
     if "dtype" in spec:
         model = model.to(spec["dtype"])
@@ -183,6 +283,9 @@ def make(name, spec):
     saved = folder / "model"
     model.save_pretrained(saved, max_shard_size=spec.get("shard", "1GB"))
     edit_config(saved / "config.json", spec.get("file", {}))
+    if spec.get("bare"):
+        path = saved / "model.safetensors"
+        save_file({k.removeprefix("transformer."): v for k, v in load_file(path).items()}, path, {"format": "pt"})
 
     rows = [{"input_ids": random_ids(generator, n, config.vocab_size)} for n in spec.get("lengths", LENGTHS)]
     expected = score(load(saved), rows)

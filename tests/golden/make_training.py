@@ -101,6 +101,52 @@ METHODS = {
         about="full fine-tuning of a tied model, no PEFT format", model="llama-gqa-tied", examples=8, adapter="full"),
 }
 
+# Six steps of LoRA on each further family, and what is its own in other methods.
+CONV = dict(fan_in_fan_out=True)
+FAMILIES = {
+    "gemma": dict(
+        about="LoRA on a Gemma, on its scaled embeddings, too", model="gemma-mqa",
+        adapter=dict(r=3, lora_alpha=5, target_modules=[*ALL, "embed_tokens"])),
+    "gemma-prompt": dict(
+        about="virtual tokens before scaled embeddings", model="gemma-mqa", optimizer=dict(lr=3e-2),
+        adapter=dict(peft_type="PROMPT_TUNING", num_virtual_tokens=4)),
+    "gemma2": dict(
+        about="LoRA on a Gemma 2 with softcaps, norms behind sublayers trained in full", model="gemma2",
+        adapter=dict(r=3, lora_alpha=5, target_modules=ALL,
+                     modules_to_save=["post_attention_layernorm", "pre_feedforward_layernorm"])),
+    "gemma3": dict(
+        about="LoRA on a Gemma 3", model="gemma3", adapter=dict(r=3, lora_alpha=5, target_modules=ALL)),
+    "gemma3-ln_tuning": dict(
+        about="every norm of a Gemma 3, stored less 1", model="gemma3-v4", adapter=dict(
+            peft_type="LN_TUNING", target_modules=["q_norm", "k_norm", "input_layernorm", "post_feedforward_layernorm"])),
+    "phi3": dict(
+        about="LoRA on the fused layers of a Phi-3, texts on both sides of the original length", model="phi3-longrope",
+        max_length=40, adapter=dict(r=3, lora_alpha=5, target_modules=["qkv_proj", "o_proj", "gate_up_proj", "down_proj"])),
+    "gpt2": dict(
+        about="LoRA on the transposed layers of a GPT-2, some of them trained in full", model="gpt2-tied",
+        adapter=dict(r=3, lora_alpha=5, target_modules=["c_attn", "attn.c_proj", "mlp.c_proj"],
+                     modules_to_save=["c_fc", "ln_1"], **CONV)),
+    "gpt2-dora": dict(
+        about="DoRA on transposed layers", model="gpt2-untied", optimizer=dict(lr=5e-2),
+        adapter=dict(r=3, lora_alpha=5, use_dora=True, target_modules=["c_attn", "c_fc", "lm_head", "wte"], **CONV)),
+    "gpt2-ia3": dict(
+        about="IA3 on transposed layers", model="gpt2-tied", optimizer=dict(lr=3e-2),
+        adapter=dict(peft_type="IA3", target_modules=["c_attn", "mlp.c_proj"], feedforward_modules=["mlp.c_proj"], **CONV)),
+    "gpt2-prompt": dict(
+        about="virtual tokens and learned positions", model="gpt2-tied", optimizer=dict(lr=3e-2),
+        adapter=dict(peft_type="PROMPT_TUNING", num_virtual_tokens=4)),
+    "gpt_neox": dict(
+        about="LoRA on a GPT-NeoX, its head too", model="gpt_neox", adapter=dict(
+            r=3, lora_alpha=5, target_modules=["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h", "lm_head"])),
+    "gpt_neox-bitfit": dict(
+        about="every bias of a GPT-NeoX, those of norms too, no PEFT format", model="gpt_neox-v4", adapter="bitfit"),
+    "olmo2": dict(
+        about="LoRA on an OLMo 2, the norms of q trained in full", model="olmo2",
+        adapter=dict(r=3, lora_alpha=5, target_modules=ALL, modules_to_save=["q_norm"])),
+    "smollm3": dict(
+        about="LoRA on a SmolLM3", model="smollm3", adapter=dict(r=3, lora_alpha=5, target_modules=ALL)),
+}
+
 RUNS = {
     "train-llama-tied": dict(
         about="all linear layers of a tied Llama, cosine, accumulation, clipping, weight decay, warm-up",
@@ -156,7 +202,8 @@ RUNS = {
         about="epochs, warmup_ratio, no accumulation, evaluation after every third step",
         model="qwen2-tied", adapter=dict(r=4, lora_alpha=6, target_modules=ALL),
         loop=dict(epochs=2, warmup_ratio=0.15, accumulate=1), examples=8, held_out=5),
-    **{f"train-{name}": {**spec, "loop": {**SHORT, **spec.get("loop", {})}} for name, spec in METHODS.items()},
+    **{f"train-{name}": {"examples": 8, **spec, "loop": {**SHORT, **spec.get("loop", {})}}
+       for name, spec in {**METHODS, **FAMILIES}.items()},
 }
 
 

@@ -102,7 +102,9 @@ def encoder_of(model):
     encoder = model.prompt_encoder["default"] if hasattr(model, "prompt_encoder") else None
     kind = model.peft_config["default"].peft_type.value if encoder is not None else None
     network = kind == "P_TUNING" or (kind == "PREFIX_TUNING" and model.peft_config["default"].prefix_projection)
-    prefix = {"P_TUNING": "base_model.model.model.embed_tokens.", "PREFIX_TUNING": "base_model."}.get(kind)
+    own = model.get_base_model() if encoder is not None else None
+    table = next(n for n, m in own.named_modules() if m is own.get_input_embeddings()) if own is not None else None
+    prefix = {"P_TUNING": f"base_model.model.{table}.", "PREFIX_TUNING": "base_model."}.get(kind)
     # In training PEFT's LSTM encoder reads its embedding, and so does the MLP's.
     names = {n: prefix + n for n, _ in encoder.named_parameters()} if network else {}
     return encoder, names
