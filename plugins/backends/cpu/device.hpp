@@ -9,11 +9,13 @@
 
 namespace graft_cpu {
 class Products;
-}
+struct QuantKernels;
+}  // namespace graft_cpu
 
 struct graft_device {
   int threads;
   const graft_cpu::IsaKernels* isa;
+  const graft_cpu::QuantKernels* quant;
   bool native_bf16;
   std::shared_ptr<graft_cpu::Products> products;
 };

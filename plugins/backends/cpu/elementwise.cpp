@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "plugins/backends/cpu/call.hpp"
+#include "plugins/backends/cpu/quant.hpp"
 
 namespace graft_cpu {
 
@@ -110,6 +111,7 @@ void copy_view(const graft_device& device, const graft_view& x, const graft_view
 }
 
 void copy(Call& call) {
+  if (call.args.in[0].quant) return copy_quantized(call);
   copy_view(call.device, call.args.in[0], call.args.out[0], call.accumulates());
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "plugins/backends/cpu/call.hpp"
+#include "plugins/backends/cpu/quant.hpp"
 
 namespace graft_cpu {
 
@@ -71,6 +72,14 @@ void copy_rows(Call& call, const graft_view& x, const std::int32_t* from, const 
 void gather(Call& call) {
   const graft_view &table = call.args.in[0], &y = call.args.out[0], ids = call.in_dense(1);
   const std::int32_t* from = checked_ids(ids, y, table);
+  if (table.quant) {
+    const Quantized x(table);
+    require(!x.transposed && y.shape[1] == x.blocks->columns, "gather: the table has other rows");
+    ExpandCall e = x.all(call.device);
+    e.ids = from;
+    e.rows = y.shape[0];
+    return expand_to(call, e, y, false);
+  }
   copy_rows(call, table, from, y, nullptr, y.shape[0], true);
 }
 

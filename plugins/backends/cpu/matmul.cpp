@@ -3,6 +3,7 @@
 
 #include "plugins/backends/cpu/call.hpp"
 #include "plugins/backends/cpu/products.hpp"
+#include "plugins/backends/cpu/quant.hpp"
 
 namespace graft_cpu {
 
@@ -34,9 +35,9 @@ GemmCall shapes_of(const graft_device& device, const graft_kernel_args& args, co
   if (g.n == 1) g.b_col = 1;
   if (g.m == 1 && g.a_col != 1) g.a_row = 1;
   g.a_type = float_type(a);
-  g.b_type = float_type(b);
+  g.b_type = b.quant ? g.a_type : float_type(b);
   g.c_type = float_type(c);
-  require(a.dtype == b.dtype, "matmul: a and b differ in dtype");
+  require(b.quant || a.dtype == b.dtype, "matmul: a and b differ in dtype");
   require(c.dtype == a.dtype || c.dtype == GRAFT_F32, "matmul: c is neither a's dtype nor F32");
   g.alpha = static_cast<float>(gb::attr_f(&args, "alpha", 1));
   return g;
@@ -62,6 +63,7 @@ std::uint64_t bytes_of_one(const graft_device& device, GemmCall g) {
 
 std::uint64_t matmul_workspace(graft_device* device, const graft_kernel_args* args) {
   const GemmCall g = shapes_of(*device, *args, args->in[0], args->in[1], args->out[0]);
+  if (args->in[1].quant) return quantized_matmul_workspace(*device, g, Quantized(args->in[1]));
   // Own kernels compute what oneDNN leaves, each at its time in the same memory. Should columns be
   // fewer than now, the product is small: both operands in panels take kSmall.
   constexpr std::uint64_t kSmall = std::uint64_t{1} << 20;
@@ -87,6 +89,11 @@ void matmul(Call& call) {
   }
   g.bias = bias.data;
   g.accumulate = kept;
+  if (b.quant) {
+    g.a = a.data;
+    g.c = c.data;
+    return quantized_matmul(call, g, Quantized(b));
+  }
 
   const auto loop = gb::make_loop<3>({&c, &a, &b}, c.ndim - 2);
   const std::int64_t batches = batches_of(c);

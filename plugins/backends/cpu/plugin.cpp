@@ -7,6 +7,7 @@
 
 #include "plugins/backends/cpu/call.hpp"
 #include "plugins/backends/cpu/products.hpp"
+#include "plugins/backends/cpu/quant.hpp"
 
 namespace graft_cpu {
 namespace {
@@ -22,8 +23,9 @@ const char kSchema[] = R"({
 })";
 
 template <Body* body, std::uint32_t min_in, std::uint32_t max_in, std::uint32_t n_out>
-constexpr graft_kernel entry(const char* name, Bytes* workspace = nullptr) {
-  return {name, run<body, min_in, max_in, n_out>, nullptr, workspace};
+constexpr graft_kernel entry(const char* name, Bytes* workspace = nullptr,
+                             decltype(graft_kernel::supports) supports = nullptr) {
+  return {name, run<body, min_in, max_in, n_out>, supports, workspace};
 }
 
 /// A kernel's workspace(); shapes that it refuses are told in run().
@@ -38,7 +40,7 @@ uint64_t guarded(graft_device* device, const graft_kernel_args* args) {
 
 // In the order of the contract; inputs needed, inputs at most, outputs needed.
 constexpr graft_kernel kKernels[] = {
-    entry<copy, 1, 1, 1>("copy/1"),
+    entry<copy, 1, 1, 1>("copy/1", nullptr, reads_blocks),
     entry<fill, 0, 0, 1>("fill/1"),
     entry<add, 2, 2, 1>("add/1"),
     entry<sub, 2, 2, 1>("sub/1"),
@@ -47,7 +49,7 @@ constexpr graft_kernel kKernels[] = {
     entry<affine, 1, 1, 1>("affine/1"),
     entry<act, 1, 1, 1>("act/1"),
     entry<act_bwd, 2, 2, 1>("act_bwd/1"),
-    entry<matmul, 2, 3, 1>("matmul/1", guarded<matmul_workspace>),
+    entry<matmul, 2, 3, 1>("matmul/1", guarded<matmul_workspace>, reads_blocks),
     entry<reduce_sum, 1, 1, 1>("reduce_sum/1", guarded<reduce_sum_workspace>),
     entry<softmax, 1, 1, 1>("softmax/1"),
     entry<softmax_bwd, 2, 2, 1>("softmax_bwd/1"),
@@ -55,7 +57,7 @@ constexpr graft_kernel kKernels[] = {
     entry<norm_bwd, 3, 3, 1>("norm_bwd/1"),
     entry<norm_bwd_weight, 2, 2, 1>("norm_bwd_weight/1", guarded<norm_bwd_weight_workspace>),
     entry<rope, 3, 3, 1>("rope/1"),
-    entry<gather, 2, 2, 1>("gather/1"),
+    entry<gather, 2, 2, 1>("gather/1", nullptr, reads_blocks),
     entry<scatter_add, 2, 2, 1>("scatter_add/1"),
     entry<write_rows, 2, 2, 1>("write_rows/1"),
     entry<cross_entropy, 2, 2, 2>("cross_entropy/1"),
@@ -96,6 +98,9 @@ graft_status open(const graft_host*, const graft_config* config, graft_device** 
     device->isa = isa == Isa::kAvx512 ? avx512::kernels()
                   : isa == Isa::kAvx2 ? avx2::kernels()
                                       : baseline::kernels();
+    device->quant = isa == Isa::kAvx512 ? avx512::quant_kernels()
+                    : isa == Isa::kAvx2 ? avx2::quant_kernels()
+                                        : baseline::quant_kernels();
     device->native_bf16 = multiplies_bf16(isa);
     // Has an effect before oneDNN's first product in this process only.
     if (isa == Isa::kBaseline) dnnl_set_max_cpu_isa(dnnl_cpu_isa_sse41);
