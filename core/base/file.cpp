@@ -99,6 +99,10 @@ MappedFile MappedFile::open(const fs::path& path) {
   return result;
 }
 
+void MappedFile::forget() const {
+  if (owner_) ::madvise(const_cast<void*>(owner_.get()), bytes_.size(), MADV_DONTNEED);
+}
+
 std::string read_file(const fs::path& path, std::uint64_t limit) {
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.fd < 0) fail("open", path, errno);

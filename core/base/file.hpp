@@ -26,6 +26,8 @@ class MappedFile {
     return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
   }
   const fs::path& path() const { return path_; }
+  /// Gives the memory of pages that were read back; they are read again when they are used.
+  void forget() const;
 
  private:
   std::shared_ptr<const void> owner_;

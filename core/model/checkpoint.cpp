@@ -305,6 +305,9 @@ std::string Checkpoint::fingerprint() const {
       digest.add(found.bytes.subspan(at, part));
     }
   }
+  // What was read for it would count as memory of the process beside that of the weights.
+  for (const Safetensors& shard : shards_) shard.forget();
+  if (gguf_) gguf_->forget();
   return digest.hex();
 }
 

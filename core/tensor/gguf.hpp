@@ -77,6 +77,8 @@ class Gguf {
 
   std::uint32_t version() const { return version_; }
   const fs::path& path() const { return file_.path(); }
+  /// See MappedFile.
+  void forget() const { file_.forget(); }
 
  private:
   friend class GgufParser;

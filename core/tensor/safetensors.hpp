@@ -33,6 +33,8 @@ class Safetensors {
   using Metadata = std::vector<std::pair<std::string, std::string>>;
   const Metadata& metadata() const { return metadata_; }
   const fs::path& path() const { return file_.path(); }
+  /// See MappedFile.
+  void forget() const { file_.forget(); }
 
  private:
   struct Entry {

@@ -217,9 +217,12 @@ GemmCall transposed(const GemmCall& c) {
 
 uint64_t gemm_workspace(const GemmCall* c) {
   // An upper bound over all ways that never falls when an extent grows: run() may see smaller ones.
-  const int64_t right = least(round_up(c->n, kNR) * c->k, most(kChunk, kTileColumns * c->k));
+  // The transposed way has fewer rows than this one; those of few rows pack nothing of b.
+  const bool few = c->m <= kFewRows && c->b_col == 1;
+  const int64_t right =
+      few ? 0 : least(round_up(c->n, kNR) * c->k, most(kChunk, kTileColumns * c->k));
   const int64_t dots = c->threads * least(c->m, kFewDots) * c->k;
-  const int64_t left = most(round_up(most(c->m, least(c->n, kFewRows)), kMR) * c->k, dots);
+  const int64_t left = most(round_up(c->m, kMR) * c->k, dots);
   return sizeof(float) * (uint64_t)(c->threads * kThreadFloats + left + right);
 }
 
