@@ -224,25 +224,27 @@ void AdapterSet::State::attach(std::size_t e) {
   }
 }
 
-void AdapterSet::State::count_virtual_tokens() {
+VirtualTokens AdapterSet::State::count_virtual_tokens(const std::vector<bool>& active) const {
+  VirtualTokens count;
   std::map<std::size_t, std::int64_t> at_layers;  // by site
   for (std::size_t i = 0; i < sites.size(); ++i) {
     if (sites[i].kind == GRAFT_SITE_ATTN_KV) at_layers[i] = 0;
   }
   for (const Attachment& a : attachments) {
     const std::int64_t n = a.site->virtual_rows;
-    if (n == 0) continue;
-    if (sites[a.site->site].kind == GRAFT_SITE_EMBEDDING) virtual_tokens.prompt += n;
+    if (n == 0 || !active.at(a.entry)) continue;
+    if (sites[a.site->site].kind == GRAFT_SITE_EMBEDDING) count.prompt += n;
     if (sites[a.site->site].kind == GRAFT_SITE_ATTN_KV) at_layers[a.site->site] += n;
   }
   for (const auto& [site, n] : at_layers) {
-    if (site == at_layers.begin()->first) virtual_tokens.prefix = n;
-    if (n == virtual_tokens.prefix) continue;
+    if (site == at_layers.begin()->first) count.prefix = n;
+    if (n == count.prefix) continue;
     throw Error(GRAFT_E_INVALID,
                 cat("methods: '", sites[site].name, "' has ", n, " virtual tokens and '",
-                    sites[at_layers.begin()->first].name, "' has ", virtual_tokens.prefix,
+                    sites[at_layers.begin()->first].name, "' has ", count.prefix,
                     "; all layers need as many. Leave \"layers\" out."));
   }
+  return count;
 }
 
 const BaseTensor* AdapterSet::State::tensor(const std::string& name) const {
@@ -324,7 +326,7 @@ AdapterSet::AdapterSet(std::vector<SiteInfo> sites, std::vector<MethodEntry> ent
       s.attach(e);
       s.save_modules(e);
     }
-    s.count_virtual_tokens();
+    s.virtual_tokens = s.count_virtual_tokens(std::vector<bool>(s.entries.size(), true));
   } catch (...) {
     s.release();
     throw;
@@ -347,6 +349,9 @@ const std::vector<SiteInfo>& AdapterSet::sites() const {
 
 VirtualTokens AdapterSet::virtual_tokens() const {
   return state_->virtual_tokens;
+}
+VirtualTokens AdapterSet::virtual_tokens(const std::vector<bool>& active) const {
+  return state_->count_virtual_tokens(active);
 }
 
 std::vector<std::size_t> AdapterSet::attached(std::size_t entry) const {

@@ -58,7 +58,9 @@ class AdapterSet {
   const std::vector<Parameter>& parameters() const;
   const std::vector<MethodEntry>& entries() const;
   const std::vector<SiteInfo>& sites() const;
+  /// Those of all entries, or of the active ones.
   VirtualTokens virtual_tokens() const;
+  VirtualTokens virtual_tokens(const std::vector<bool>& active) const;
   /// Sites that entry `i` is attached to.
   std::vector<std::size_t> attached(std::size_t entry) const;
 

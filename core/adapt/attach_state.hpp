@@ -50,7 +50,8 @@ struct AdapterSet::State {
   }
   graft_tensor* add_parameter(Parameter p);
   void attach(std::size_t entry);
-  void count_virtual_tokens();
+  /// Throws where not all layers have as many.
+  VirtualTokens count_virtual_tokens(const std::vector<bool>& active) const;
   void save_modules(std::size_t entry);
   /// The base tensor of that name, or nullptr.
   const BaseTensor* tensor(const std::string& name) const;

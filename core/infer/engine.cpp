@@ -46,6 +46,7 @@ InferenceEngine::InferenceEngine(Device device, Model model, std::unique_ptr<Ada
       model_(std::move(model)),
       adapters_(std::move(adapters)),
       strengths_(strengths) {
+  use(std::vector<bool>(adapters_->entries().size(), true));
   const auto& parameters = adapters_->parameters();
   layout_ = lay_out(parameters, std::vector<bool>(parameters.size(), true));
   model_.load(std::max(1, static_cast<int>(device_.info().threads)));
@@ -74,8 +75,7 @@ InferenceEngine::Recorded InferenceEngine::record(std::int64_t rows, std::int64_
   Recorder r(graph);
   r.training(false);
   const std::uint32_t dtype = model_.dtype();
-  AdapterRecording attached(*adapters_, r, dtype, false,
-                            std::vector<bool>(adapters_->entries().size(), true));
+  AdapterRecording attached(*adapters_, r, dtype, false, active_);
   attached.follows(follows);
   const WeightLookup weights = attached.lookup(model_.lookup());
   const SiteRunner runner = attached.runner();
@@ -130,6 +130,18 @@ std::vector<float> InferenceEngine::read_floats(const Recorded& r, ValueId id) c
   return values;
 }
 
+void InferenceEngine::use(const std::vector<bool>& active) {
+  if (active == active_) return;
+  virtual_tokens_ = adapters_->virtual_tokens(active);
+  active_ = active;
+  scoring_ = {};
+  first_ = {};
+  prefill_ = {};
+  decode_ = {};
+  cache_.clear();
+  capacity_ = 0;
+}
+
 Scored InferenceEngine::score(const std::vector<std::int32_t>& ids, bool last_logits) {
   const auto n = static_cast<std::int64_t>(ids.size());
   if (n == 0) return {};
@@ -138,7 +150,7 @@ Scored InferenceEngine::score(const std::vector<std::int32_t>& ids, bool last_lo
     scoring_ = record(bucket(n), 0, true, false);
   }
   Program& p = *scoring_.program;
-  const VirtualTokens more = adapters_->virtual_tokens();
+  const VirtualTokens more = virtual_tokens_;
   const auto rows = static_cast<std::size_t>(n + more.prompt);
   set(p, "ids", ids);
   set(p, "positions", counting(more.prefix, rows));
@@ -162,7 +174,7 @@ Scored InferenceEngine::score(const std::vector<std::int32_t>& ids, bool last_lo
 void InferenceEngine::begin(std::int64_t capacity) {
   filled_ = 0;
   fed_.clear();
-  const VirtualTokens more = adapters_->virtual_tokens();
+  const VirtualTokens more = virtual_tokens_;
   capacity += more.total();
   if (capacity <= capacity_) return;
   first_ = {};
@@ -181,7 +193,7 @@ void InferenceEngine::begin(std::int64_t capacity) {
 }
 
 std::vector<float> InferenceEngine::feed(const std::vector<std::int32_t>& ids) {
-  const VirtualTokens more = adapters_->virtual_tokens();
+  const VirtualTokens more = virtual_tokens_;
   const bool starts = filled_ == 0 && more.total() > 0;
   const std::int64_t wanted =
       filled_ + static_cast<std::int64_t>(ids.size()) + (starts ? more.total() : 0);

@@ -29,6 +29,9 @@ class InferenceEngine {
 
   Scored score(const std::vector<std::int32_t>& ids, bool last_logits);
 
+  /// Which adapters take part from now on; all do at first. Empties the cache.
+  void use(const std::vector<bool>& active);
+
   /// Empties the cache and makes room for `capacity` tokens.
   void begin(std::int64_t capacity);
   /// Runs tokens behind those in the cache; the logits after the last of them.
@@ -53,6 +56,8 @@ class InferenceEngine {
   ParameterLayout layout_;
   ParameterMemory memory_;
   std::vector<double> strengths_;
+  std::vector<bool> active_;
+  VirtualTokens virtual_tokens_;                 // of the active ones
   Recorded scoring_, first_, prefill_, decode_;  // first_: only with virtual tokens
   std::int64_t capacity_ = 0, filled_ = 0;
   std::vector<std::int32_t> fed_;  // since begin()

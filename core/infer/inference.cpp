@@ -35,7 +35,8 @@ const Json& request_schema() {
       "tools": {"type": "array"},
       "system": {"type": "string"},
       "input_ids": {"type": "array", "items": {"type": "integer"}},
-      "adapter": {"type": "string"},
+      "adapter": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+                  "description": "which of the model's adapters; [] for none"},
       "chat": {"type": "boolean", "default": false},
       "max_new_tokens": {"type": "integer", "minimum": 0, "default": 128},
       "greedy": {"type": "boolean", "default": false},
@@ -79,6 +80,36 @@ std::vector<std::int32_t> prompt_ids(const Json& request, const Text& text) {
                     {"continue_final_message", goes_on}};
   if (request.contains("tools")) variables["tools"] = request["tools"];
   return text.tokenizer().ids(text.chat_template().render(variables), false);
+}
+
+/// Whether a request's word means the adapter in this folder: as it was given, or its last part.
+bool means(const std::string& word, const std::string& path) {
+  const fs::path folder = fs::path(path).lexically_normal();
+  const fs::path last = folder.has_filename() ? folder.filename() : folder.parent_path().filename();
+  return word == path || word == last.string();
+}
+
+/// By adapter: all of them unless the request names some.
+std::vector<bool> active_adapters(const Json& request, const Json& adapters) {
+  if (!request.contains("adapter")) return std::vector<bool>(adapters.size(), true);
+  std::vector<bool> active(adapters.size(), false);
+  const Json& given = request["adapter"];
+  for (const Json& word : given.is_string() ? Json::array({given}) : given) {
+    bool known = false;
+    std::string names;
+    for (std::size_t i = 0; i < adapters.size(); ++i) {
+      const std::string path = adapters[i]["path"];
+      names += cat(names.empty() ? "" : ", ", path);
+      if (!means(word.get<std::string>(), path)) continue;
+      active[i] = known = true;
+    }
+    if (!known) {
+      throw Error(GRAFT_E_INVALID,
+                  cat("generate request: no adapter ", word.dump(), " is open. ",
+                      names.empty() ? "Give it with --adapter." : cat("There are: ", names, ".")));
+    }
+  }
+  return active;
 }
 
 }  // namespace
@@ -164,6 +195,7 @@ Json Inference::score(const Json& request, std::int64_t top) {
   if (example.ids.empty()) {
     throw Error(GRAFT_E_INVALID, "input: the text has no tokens, so there is nothing to score.");
   }
+  s.engine->use(std::vector<bool>(s.adapters.size(), true));
   const Scored scored = s.engine->score(example.ids, top > 0);
   Json logprobs = Json::array({nullptr});
   double sum = 0;
@@ -192,10 +224,7 @@ Json Inference::generate(const Json& raw, const TextSink& sink) {
   State& s = *state_;
   const Json request =
       of_the_config([&] { return validate(raw, request_schema(), "generate request"); });
-  if (request.contains("adapter")) {
-    throw Error(GRAFT_E_INVALID,
-                "generate request: \"adapter\" per request is not supported yet; give --adapter.");
-  }
+  s.engine->use(active_adapters(request, s.adapters));
   GenerateRequest g;
   g.input_ids = prompt_ids(request, s.text);
   g.max_new_tokens = request["max_new_tokens"];

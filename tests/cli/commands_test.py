@@ -157,6 +157,22 @@ class Generate(CommandTest):
         self.assertEqual(answer["stop"], "length")
         self.assertEqual(json.loads(self.generate("--prompt", "The river", "--greedy", "--max-new-tokens", "8", "--json")), answer)
 
+    def test_a_line_names_its_adapter(self):
+        for name, lr in (("one", "0.02"), ("two", "0.05")):
+            self.graft("train", self.run_file(output={"dir": name}), "--quiet", "--optimizer.lr", lr)
+        def lines(requests, *adapters):
+            path = write_lines(self.folder / "in.jsonl", [{"prompt": "The river", "max_new_tokens": 6, "greedy": True, **r}
+                                                          for r in requests])
+            options = [o for a in adapters for o in ("--adapter", a)]
+            return [line["output_ids"] for line in read_lines(self.graft("generate", self.model, "--input", path,
+                                                                         "--backend", "ref", *options).stdout)]
+        alone = [lines([{}])[0], lines([{}], "one")[0], lines([{}], "two")[0], lines([{}], "one", "two")[0]]
+        self.assertGreater(len({tuple(ids) for ids in alone}), 2)
+        asked = [{"adapter": []}, {"adapter": "one"}, {"adapter": ["two"]}, {}, {"adapter": "one"}]
+        self.assertEqual(lines(asked, "one", "two"), alone + [alone[1]])
+        self.refused("generate", self.model, "--input", "-", "--backend", "ref", "--adapter", "one",
+                     input='{"prompt": "a", "adapter": "three"}\n', says=["three", "There are: one"])
+
     def test_a_seed_fixes_the_choice(self):
         def ids(seed):
             return json.loads(self.generate("--prompt", "A", "--seed", str(seed), "--ignore-eos", "--max-new-tokens", "12",
