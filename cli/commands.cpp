@@ -19,12 +19,17 @@ const List kModel = {
     {"adapter", "DIR[=STRENGTH]", "an adapter; repeated: all are active, outermost last"},
     {"backend", "NAME", "the backend plugin to compute with (cpu, ref)"},
     {"dtype", "NAME", "f32, bf16, f16 or auto (the default)"},
+    {"quantize", "FORMAT",
+     "quantize linear layers while loading: nf4, fp4, int8; or nf4:block=128,double=false; none: "
+     "expand"},
     {"threads", "N", "threads; 0, the default: all processors"},
 };
 const List kRun = {
     {"KEY.PATH", "VALUE", "override a key of RUN.json: --train.lr 1e-4, --methods.0.rank 4"},
     {"backend", "NAME", "the same as --backend.type"},
     {"dtype", "NAME", "the same as --model.dtype"},
+    {"quantize", "FORMAT",
+     "the same as --model.quantization.format; nf4:block=128,double=false says more"},
     {"threads", "N", "the same as --backend.threads"},
 };
 const List kSampling = {
@@ -100,6 +105,7 @@ const std::vector<Command>& commands() {
        join({{"adapter", "DIR[=STRENGTH]", "an adapter; repeated: all together, outermost last"},
              {"output", "DIR", "the folder to write, which must not be there or be empty"},
              {"backend", "NAME", "the backend plugin to compute with (cpu, ref)"},
+             {"quantize", "FORMAT", "as the base was quantized while the adapter was trained"},
              {"threads", "N", "threads; 0, the default: all processors"},
              kJson},
             kEverywhere),

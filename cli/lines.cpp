@@ -10,6 +10,7 @@
 #include <iostream>
 #include <utility>
 
+#include "cli/quantization.hpp"
 #include "cli/terminal.hpp"
 
 namespace cli {
@@ -115,6 +116,7 @@ std::string model_options(const Options& options) {
   Json json = {{"dtype", options.value("dtype", "auto")},
                {"threads", options.integer("threads", 0)}};
   if (options.has("backend")) json["backend"] = options.value("backend");
+  if (options.has("quantize")) json["quantization"] = quantization(options.value("quantize"));
   for (const std::string& adapter : options.all("adapter")) {
     std::string path = adapter;
     double strength = 1;

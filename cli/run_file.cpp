@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "cli/lines.hpp"
+#include "cli/quantization.hpp"
 
 namespace cli {
 namespace {
@@ -153,6 +154,9 @@ RunFile read_run_file(const Options& options) {
     at_path(json, "backend.type") = wanted;
   }
   if (options.has("dtype")) at_path(json, "model.dtype") = options.value("dtype");
+  if (options.has("quantize")) {
+    at_path(json, "model.quantization") = quantization(options.value("quantize"));
+  }
   if (options.has("threads")) at_path(json, "backend.threads") = options.integer("threads", 0);
   for (const auto& [key, value] : options.overrides) {
     at_path(json, key) = override_value(key, value);

@@ -134,6 +134,7 @@ void copy_problems(Maker& make) {
           one_rounding(to);
     }
   }
+  if (make.type() != GRAFT_I32) quantized_copy_problems(make);
 }
 
 void fill_problems(Maker& make) {

@@ -61,6 +61,7 @@ void save_adapter(const fs::path& folder, const MethodEntry& entry,
                 {"host", entry.host},
                 {"base", {{"path", origin.base_path}, {"fingerprint", origin.base_fingerprint}}},
                 {"template_hash", origin.template_hash}};
+  if (!origin.quantization.is_null()) notes["base"]["quantization"] = origin.quantization;
   write_file_atomically(folder / kNotes, notes.dump(2) + "\n");
   if (entry.api.storage) {
     const Json config =
@@ -163,6 +164,12 @@ void compare_origin(const fs::path& folder, const Origin& now, const Log& log) {
   if (!was.empty() && !now.base_fingerprint.empty() && was != now.base_fingerprint) {
     log.warning("adapter", cat("'", folder.string(), "' was trained on '", text_at(base, "path"),
                                "', whose tensors differ from those of '", now.base_path, "'."));
+  }
+  const Json quantization = base.is_object() ? base.value("quantization", Json()) : Json();
+  if (quantization != now.quantization) {
+    const auto shown = [](const Json& q) { return q.is_null() ? "not quantized" : q.dump(); };
+    log.warning("adapter", cat("'", folder.string(), "' was trained on a base that was ",
+                               shown(quantization), "; here it is ", shown(now.quantization), "."));
   }
   const std::string hash = text_at(notes, "template_hash");
   if (!hash.empty() && !now.template_hash.empty() && hash != now.template_hash) {

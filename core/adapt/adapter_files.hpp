@@ -12,6 +12,7 @@ namespace graft::core {
 /// What an adapter was trained on, for graft.json.
 struct Origin {
   std::string base_path, base_fingerprint, template_hash;
+  Json quantization = nullptr;  ///< how the base was quantized while it was loaded; null: not
   Json facts = Json::object();  ///< of the base model: hidden, layers, heads, kv_heads, kv_features
 };
 

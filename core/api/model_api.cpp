@@ -16,7 +16,7 @@ struct graft_model {
 namespace {
 
 InferenceOptions read_options(const char* options_json) {
-  const Json schema = parse_json(R"json({
+  Json schema = parse_json(R"json({
     "type": "object", "additionalProperties": false, "properties": {
       "backend": {"type": "string", "default": ""},
       "dtype": {"type": "string", "default": "auto"},
@@ -25,7 +25,8 @@ InferenceOptions read_options(const char* options_json) {
         "type": "object", "additionalProperties": false, "required": ["path"], "properties": {
           "path": {"type": "string", "minLength": 1},
           "strength": {"type": "number", "default": 1}}}}}})json",
-                                 "the schema of model options");
+                           "the schema of model options");
+  schema["properties"]["quantization"] = quantization_schema();
   const Json json = of_the_config([&] {
     return validate(options_json ? parse_json(options_json, "model options") : Json::object(),
                     schema, "model options");
@@ -34,6 +35,7 @@ InferenceOptions read_options(const char* options_json) {
   options.backend = json["backend"];
   options.dtype = json["dtype"];
   options.threads = json["threads"];
+  options.quantization = read_quantization(json.value("quantization", Json()));
   for (const Json& a : json["adapters"]) {
     options.adapters.push_back({a["path"].get<std::string>(), a["strength"]});
   }

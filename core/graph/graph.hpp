@@ -1,7 +1,10 @@
 // A recording: values and the ops that make them. Data only; recorder.hpp writes it,
 // differentiate.hpp extends it, plan.hpp lays it out.
 #pragma once
+#include <graft/types.h>
+
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,6 +31,9 @@ struct Value {
   std::int32_t slot = -1;
   bool trainable = false;  ///< kParameter: gets a gradient
   std::string name;        ///< for people: "model.layers.0.mlp.up_proj", may be empty
+  /// kWeight: it lies in blocks, of which `dtype` is what ops see. Its pointers are set by the time
+  /// that a program runs.
+  std::shared_ptr<const graft_quant> quant;
 };
 
 /// An attribute; the op's definition says whether it is an integer or a real number.

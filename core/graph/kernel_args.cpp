@@ -15,10 +15,11 @@ Operands operands(const Node& node) {
   return o;
 }
 
-graft_view make_view(std::uint32_t dtype, const Layout& layout) {
+graft_view make_view(const Value& value, const Layout& layout) {
   graft_view v{};
   v.device_type = 1;
-  v.dtype = dtype;
+  v.dtype = value.quant ? std::uint32_t{GRAFT_QUANT} : value.dtype;
+  v.quant = value.quant.get();
   v.ndim = layout.axes;
   for (std::size_t i = 0; i < kMaxAxes; ++i) {
     v.shape[i] = layout.shape[i];
@@ -83,10 +84,10 @@ KernelArgs::KernelArgs(const Graph& graph, const Node& node,
   for (const ValueId id : o.out) out.push_back(layout_of(id));
   kernel_layouts(node, in, out);
   for (std::size_t i = 0; i < in.size(); ++i) {
-    in_.push_back(make_view(graph[o.in[i]].dtype, in[i]));
+    in_.push_back(make_view(graph[o.in[i]], in[i]));
   }
   for (std::size_t i = 0; i < out.size(); ++i) {
-    out_.push_back(make_view(graph[o.out[i]].dtype, out[i]));
+    out_.push_back(make_view(graph[o.out[i]], out[i]));
   }
   args_.struct_size = sizeof args_;
   args_.n_in = static_cast<std::uint32_t>(in_.size());

@@ -21,8 +21,8 @@ Operands operands(const Node& node);
 /// broadcast get the output's shape, a matmul's transposed factors are strides.
 void kernel_layouts(const Node& node, std::vector<Layout>& in, const std::vector<Layout>& out);
 
-/// A view without data.
-graft_view make_view(std::uint32_t dtype, const Layout& layout);
+/// A view of the value without data.
+graft_view make_view(const Value& value, const Layout& layout);
 
 /// Owns the arrays of a graft_kernel_args without data; for supports() and workspace().
 class KernelArgs {

@@ -1,3 +1,7 @@
+#include <map>
+#include <optional>
+#include <tuple>
+
 #include "core/base/error.hpp"
 #include "core/graph/kernel_args.hpp"
 #include "core/graph/layout.hpp"
@@ -36,6 +40,9 @@ class Legalizer {
   }
 
   void visit(Node node) {
+    for (std::size_t i = 0; i < node.in.size(); ++i) {
+      if (r_.value(node.in[i]).quant && !reads_blocks(node, i)) node.in[i] = expanded(node, i);
+    }
     switch (node.op->lowering) {
       case Lowering::kView:
         return visit_view(std::move(node));
@@ -102,6 +109,40 @@ class Legalizer {
     }
   }
 
+  /// Whether the node's kernel takes its input `i` in blocks.
+  bool reads_blocks(const Node& node, std::size_t i) {
+    const bool factor = node.op->name == "matmul" && i == 1 && r_.shape(node.out[0]).size() == 2;
+    const bool table = node.op->name == "gather" && i == 0;
+    if (!factor && !table) return node.op->name == "cast";
+    const graft_kernel* kernel = device_.kernel(node.op->kernel);
+    if (kernel && kernel->supports && supported(node)) return true;
+    decomposed_.push_back(cat(node.op->kernel, " of ", r_.value(node.in[i]).quant->format));
+    return false;
+  }
+
+  /// Input `i` of the node out of its blocks; once for all readers of a layer in one direction.
+  ValueId expanded(const Node& node, std::size_t i) {
+    const ValueId weight = node.in[i];
+    const auto [found, fresh] =
+        expanded_.try_emplace({weight, node.layer, static_cast<int>(node.direction)}, kNone);
+    if (!fresh) return found->second;
+    Value dense = r_.value(weight);
+    dense.role = Role::kComputed;
+    dense.quant = nullptr;
+    r_.graph().values.push_back(dense);
+    found->second = static_cast<ValueId>(r_.graph().values.size() - 1);
+    Node cast;
+    cast.op = find_op("cast");
+    cast.in = {weight};
+    cast.out = {found->second};
+    cast.params.attrs = {{"dtype", static_cast<std::int64_t>(dense.dtype), 0}};
+    cast.direction = node.direction;
+    cast.layer = node.layer;
+    cast.site = node.site;
+    emit(std::move(cast));
+    return found->second;
+  }
+
   bool supported(const Node& node) {
     const graft_kernel* kernel = device_.kernel(node.op->kernel);
     if (!kernel) return false;
@@ -134,6 +175,7 @@ class Legalizer {
   const Bindings& bounds_;
   std::vector<std::string>& decomposed_;
   std::vector<std::optional<Layout>> layouts_;
+  std::map<std::tuple<ValueId, std::int32_t, int>, ValueId> expanded_;
 };
 
 }  // namespace

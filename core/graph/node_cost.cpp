@@ -15,6 +15,9 @@ double elements(const graft_view& v) {
 }
 
 double bytes(const graft_view& v) {
+  if (v.quant)
+    return static_cast<double>(v.quant->rows) * static_cast<double>(v.quant->columns) *
+           static_cast<double>(v.quant->block_bytes) / static_cast<double>(v.quant->block_elements);
   return elements(v) * static_cast<double>(dtype_size(v.dtype));
 }
 

@@ -18,7 +18,8 @@ enum class Recompute : std::uint8_t {
 
 /// Turns concat into copies, reshapes that no strides can express into a copy and a reshape, and
 /// composites for which the device has no kernel (or does not support the shapes at `bounds`) into
-/// their decomposition; the names of those kernels are added to `decomposed`.
+/// their decomposition; the names of those kernels are added to `decomposed`. Quantized weights are
+/// expanded before ops whose kernels do not take them; matmul and gather add "matmul/1 of nf4" then.
 void legalize(Recorder& recorder, const Device& device, const Bindings& bounds,
               std::vector<std::string>& decomposed);
 

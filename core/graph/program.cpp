@@ -97,8 +97,9 @@ std::byte* Program::base(ValueId root) const {
 }
 
 graft_view Program::view(ValueId id, const Layout& layout) const {
-  graft_view v = make_view(plan_.graph[id].dtype, layout);
+  graft_view v = make_view(plan_.graph[id], layout);
   v.device_type = device_.info().device_type;
+  if (v.quant) return v;
   v.data = base(roots_[at(id)]) + layout.offset * static_cast<std::int64_t>(dtype_size(v.dtype));
   return v;
 }

@@ -59,7 +59,7 @@ ValueId Recorder::add_value(Value value) {
 }
 
 ValueId Recorder::leaf(Role role, std::int32_t slot, std::uint32_t dtype, Shape shape,
-                       std::string name, bool trainable) {
+                       std::string name, bool trainable, std::shared_ptr<const graft_quant> quant) {
   const auto key = std::make_pair(static_cast<int>(role), slot);
   const auto found = leaves_.find(key);
   if (found != leaves_.end()) return found->second;
@@ -70,6 +70,7 @@ ValueId Recorder::leaf(Role role, std::int32_t slot, std::uint32_t dtype, Shape 
   value.slot = slot;
   value.name = std::move(name);
   value.trainable = trainable;
+  value.quant = std::move(quant);
   return leaves_[key] = add_value(std::move(value));
 }
 

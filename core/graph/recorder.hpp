@@ -39,7 +39,7 @@ class Recorder {
 
   // -- leaves. The same (role, slot) or input name gives the same value.
   ValueId leaf(Role role, std::int32_t slot, std::uint32_t dtype, Shape shape, std::string name,
-               bool trainable = false);
+               bool trainable = false, std::shared_ptr<const graft_quant> quant = nullptr);
   ValueId input(std::string_view name, std::uint32_t dtype, Shape shape);
   /// A [1] input, written before each run: strength, lr, ...
   ValueId scalar(std::string_view name, std::uint32_t dtype) { return input(name, dtype, {1}); }

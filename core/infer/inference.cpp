@@ -134,10 +134,13 @@ std::unique_ptr<Inference> Inference::open(const fs::path& path, const Inference
   });
   auto state = std::make_unique<State>(log, backend, Text{});
   const Device device = Device::open(api, &state->host, &state->backend_config);
-  const Model model = Model::open(path, device, choose_dtype(options.dtype, device));
+  const Model model =
+      Model::open(path, device, choose_dtype(options.dtype, device), options.quantization);
+  warn_of_expanded(model, log);
   state->text = Text::open(path, {}, model.config().vocab, log);
   const Origin origin = {path.string(), model.checkpoint().fingerprint(),
-                         state->text.template_hash(), model_facts(model.config())};
+                         state->text.template_hash(), origin_of(options.quantization),
+                         model_facts(model.config())};
   std::vector<MethodEntry> entries;
   std::vector<double> strengths;
   for (const AdapterChoice& a : options.adapters) {
@@ -179,6 +182,7 @@ Json Inference::info() const {
           {"vocab", c.vocab},
           {"context", c.max_positions},
           {"dtype", dtype_name(model.dtype())},
+          {"weights", model.formats()},
           {"backend", device.name()},
           {"device", device.info().name},
           {"threads", device.info().threads},

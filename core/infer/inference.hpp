@@ -22,6 +22,7 @@ struct InferenceOptions {
   std::string backend;  ///< empty: the default
   std::string dtype = "auto";
   std::int64_t threads = 0;
+  Quantization quantization;
   std::vector<AdapterChoice> adapters;  ///< active together, outermost last
 };
 

@@ -1,6 +1,7 @@
 #include "core/infer/merge.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "core/adapt/adapter_files.hpp"
@@ -10,6 +11,7 @@
 #include "core/plugin/host_config.hpp"
 #include "core/tensor/dtype.hpp"
 #include "core/tensor/expand.hpp"
+#include "core/tensor/quantize.hpp"
 #include "core/tensor/safetensors.hpp"
 #include "core/train/run_config.hpp"
 
@@ -22,13 +24,44 @@ std::vector<float> floats(const HostTensor& tensor, int threads) {
   return values;
 }
 
+/// What quantizing a merged weight as its base was would take from it.
+class Requantization {
+ public:
+  void add(const std::string& name, const graft_quant& like, const std::vector<float>& values,
+           int threads) {
+    const bool nested = like.aux_bytes[1] > 0;
+    graft_quant q =
+        quantized_shape(like.format, like.rows, like.columns, like.block_elements, nested);
+    std::vector<std::byte> memory(buffer_bytes(q));
+    set_buffers(q, memory.data());
+    quantize(q, values.data(), threads, name);
+    std::vector<float> again(values.size());
+    expand_rows(q, GRAFT_F32, again.data(), 0, q.rows);
+    double largest = 0, sum = 0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const double error = std::fabs(static_cast<double>(again[i]) - values[i]);
+      largest = std::max(largest, error);
+      sum += error;
+    }
+    layers_.push_back({{"name", name},
+                       {"format", q.format},
+                       {"largest", largest},
+                       {"mean", values.empty() ? 0 : sum / static_cast<double>(values.size())}});
+  }
+  const Json& layers() const { return layers_; }
+
+ private:
+  Json layers_ = Json::array();
+};
+
 /// Where a tensor comes from: the file, a parameter, or a merged module.
 class Merger {
  public:
-  Merger(const Device& device, const Checkpoint& checkpoint, AdapterSet& set,
-         ParameterValues values, std::vector<double> strengths, int threads)
+  Merger(const Device& device, const Model& model, AdapterSet& set, ParameterValues values,
+         std::vector<double> strengths, int threads)
       : device_(device),
-        checkpoint_(checkpoint),
+        model_(model),
+        checkpoint_(model.checkpoint()),
         set_(set),
         values_(std::move(values)),
         strengths_(std::move(strengths)),
@@ -66,10 +99,12 @@ class Merger {
  private:
   std::vector<float> replaced(const std::string& tensor) const {
     const std::size_t* parameter = replaced_by(set_, tensor);
-    return parameter ? values_.at(*parameter) : floats(original(tensor), threads_);
+    if (parameter) return values_.at(*parameter);
+    return model_.quant(tensor) ? model_.values(tensor) : floats(original(tensor), threads_);
   }
 
   Device device_;
+  const Model& model_;
   const Checkpoint& checkpoint_;
   AdapterSet& set_;
   ParameterValues values_;
@@ -96,6 +131,7 @@ void copy_other_files(const fs::path& from, const fs::path& to, bool untied) {
   }
   Json config = parse_json(read_file(from / "config.json"), (from / "config.json").string());
   if (untied) config["tie_word_embeddings"] = false;
+  config.erase("quantization_config");  // what is written is not quantized
   write_file_atomically(to / "config.json", config.dump(2) + "\n");
 }
 
@@ -114,7 +150,7 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
   const HostTable host(log);
   const HostConfig backend_config(backend);
   const Device device = Device::open(api, &host, &backend_config);
-  const Model model = Model::open(path, device, GRAFT_F32);
+  Model model = Model::open(path, device, GRAFT_F32, options.quantization);
   const Checkpoint& checkpoint = model.checkpoint();
   if (checkpoint.is_gguf()) {
     throw Error(GRAFT_E_INVALID, cat("merge: '", path.string(),
@@ -122,6 +158,8 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
                                      "into the Hugging Face folder that it was made from."));
   }
   const Text text = Text::open(path, {}, model.config().vocab, log);
+  const int threads = std::max(1, static_cast<int>(device.info().threads));
+  if (options.quantization.makes()) model.load(threads);
   std::vector<MethodEntry> entries;
   std::vector<double> strengths;
   for (const AdapterChoice& a : options.adapters) {
@@ -129,7 +167,8 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
     tokenize_options(entries.back(), text);
     strengths.push_back(a.strength);
     compare_origin(a.folder,
-                   {path.string(), checkpoint.fingerprint(), text.template_hash(), Json::object()},
+                   {path.string(), checkpoint.fingerprint(), text.template_hash(),
+                    origin_of(options.quantization), Json::object()},
                    log);
   }
   AdapterSet set(decoder_sites(model.config()), std::move(entries), base_tensors(model.config()),
@@ -146,8 +185,9 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (values[i].empty()) values[i] = initial_values(set.parameters()[i], 0, base);
   }
-  const int threads = std::max(1, static_cast<int>(device.info().threads));
-  const Merger merger(device, checkpoint, set, std::move(values), std::move(strengths), threads);
+  const Merger merger(device, model, set, std::move(values), std::move(strengths), threads);
+  const std::uint32_t stored = model.config().storage_dtype;
+  Requantization requantization;
 
   std::vector<std::string> names = checkpoint.names();
   const std::string head = model.config().head_name(), table = model.config().embedding_name();
@@ -165,22 +205,30 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
     changed += changes ? 1 : 0;
     std::vector<std::int64_t> shape = tensor.shape;
     if (tensor.transposed) std::swap(shape[0], shape[1]);  // as it was
-    const std::string_view stored = model.config().names().stored_head;
-    const std::string in_file = name == head && !stored.empty() ? cat(stored, ".weight") : name;
+    // What is quantized is written in the dtype that the model had before.
+    const std::uint32_t before = stored != 0 ? stored : std::uint32_t{GRAFT_F32};
+    const std::uint32_t dtype = tensor.dtype == GRAFT_QUANT ? before : tensor.dtype;
+    const std::string_view stored_head = model.config().names().stored_head;
+    const std::string in_file =
+        name == head && !stored_head.empty() ? cat(stored_head, ".weight") : name;
     items.push_back(
-        {in_file, tensor.dtype, shape, [&merger, tensor, name, changes](const Sink& sink) {
-           if (!changes) return sink(tensor.bytes.data(), tensor.bytes.size());
-           std::vector<float> f32 = merger.changed(name);
+        {in_file, dtype, shape, [&, tensor, name, changes, dtype](const Sink& sink) {
+           const graft_quant* quant = model.quant(name);
+           if (!changes && !quant) return sink(tensor.bytes.data(), tensor.bytes.size());
+           std::vector<float> f32 = changes ? merger.changed(name) : model.values(name);
+           if (changes && quant) requantization.add(name, *quant, f32, threads);
            if (tensor.transposed) f32 = transposed(f32, tensor.shape[0]);
-           std::vector<std::byte> bytes(f32.size() * dtype_size(tensor.dtype));
-           convert(tensor.dtype, bytes.data(), GRAFT_F32, f32.data(), f32.size());
+           std::vector<std::byte> bytes(f32.size() * dtype_size(dtype));
+           convert(dtype, bytes.data(), GRAFT_F32, f32.data(), f32.size());
            sink(bytes.data(), bytes.size());
          }});
   }
   fs::create_directories(output);
   write_safetensors(output / "model.safetensors", std::move(items), {{"format", "pt"}});
   copy_other_files(path, output, untied);
-  return {{"path", output.string()}, {"tensors", changed}};
+  Json answer = {{"path", output.string()}, {"tensors", changed}};
+  if (!requantization.layers().empty()) answer["requantized"] = requantization.layers();
+  return answer;
 }
 
 }  // namespace graft::core

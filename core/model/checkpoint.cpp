@@ -5,6 +5,7 @@
 #include "core/base/digest.hpp"
 #include "core/base/nearest.hpp"
 #include "core/model/decoder.hpp"
+#include "core/model/prequantized.hpp"
 #include "core/tensor/expand.hpp"
 
 namespace graft::core {
@@ -215,8 +216,14 @@ void Checkpoint::add(const std::string& stored, std::size_t file) {
 
 std::vector<std::string> Checkpoint::names() const {
   std::vector<std::string> result;
-  for (const auto& [name, place] : places_) result.push_back(name);
+  for (const auto& [name, place] : places_) {
+    if (!is_statistics(name)) result.push_back(name);
+  }
   return result;
+}
+
+HostTensor Checkpoint::stored(const Place& place) const {
+  return is_gguf() ? gguf_->tensor(place.name) : shards_[place.file].tensor(place.name);
 }
 
 HostTensor Checkpoint::tensor(std::string_view name) const {
@@ -229,10 +236,14 @@ HostTensor Checkpoint::tensor(std::string_view name) const {
     throw Error(GRAFT_E_NOT_FOUND, cat("model '", path_.string(), "' has no tensor '", name,
                                        "'. Nearest: ", near, "."));
   }
-  const Place& place = found->second;
-  HostTensor result =
-      is_gguf() ? gguf_->tensor(place.name) : shards_[place.file].tensor(place.name);
+  HostTensor result = stored(found->second);
   result.name = name;
+  if (!is_gguf()) {
+    result = with_statistics(std::move(result), [&](const std::string& other) {
+      const auto place = places_.find(other);
+      return place == places_.end() ? std::nullopt : std::optional(stored(place->second));
+    });
+  }
   if (is_gguf()) {
     set_gguf_order(result);
   } else if (config_.family->transposed && ends_with(name, ".weight") && is_layer_linear(name)) {
@@ -296,7 +307,7 @@ void Checkpoint::check_tensors() const {
 std::string Checkpoint::fingerprint() const {
   constexpr std::size_t sample = 64;
   Sha256 digest;
-  for (const auto& [name, place] : places_) {
+  for (const std::string& name : names()) {
     const HostTensor found = tensor(name);
     digest.add(
         cat(name, " ", found.dtype, " ", found.block_format, " ", shape_text(found.shape), "\n"));

@@ -48,6 +48,7 @@ class Checkpoint {
   void open_folder();
   void open_gguf();
   void add(const std::string& stored, std::size_t file);
+  HostTensor stored(const Place& place) const;
   void check_tensors() const;
   bool is_layer_linear(std::string_view name) const;
   void set_gguf_order(HostTensor& tensor) const;

@@ -116,11 +116,14 @@ DecoderConfig config_from_hf(const Json& config, const Json& generation, std::st
   const ConfigFields fields(config, who);
   const ConfigFields generated(generation, cat(who, " (generation_config.json)"));
   const Family& family = family_of(fields);
-  if (fields.has("quantization_config")) {
-    throw Error(GRAFT_UNSUPPORTED,
-                cat(who,
-                    ": the weights are quantized (\"quantization_config\"), which graft does "
-                    "not read. Take the model's unquantized folder or a GGUF file."));
+  const Json quantized = config.value("quantization_config", Json());
+  const Json by = quantized.is_object() ? quantized.value("quant_method", Json()) : Json();
+  if (fields.has("quantization_config") && by != "bitsandbytes") {
+    throw Error(
+        GRAFT_UNSUPPORTED,
+        cat(who, ": the weights are quantized by ", to_text(by), " (\"quantization_config\"), ",
+            "which graft does not read; it reads bitsandbytes. Take the model's unquantized "
+            "folder or a GGUF file."));
   }
   DecoderConfig result;
   result.family = &family;

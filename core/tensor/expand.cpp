@@ -7,6 +7,7 @@
 #include "core/base/error.hpp"
 #include "core/tensor/block_formats.hpp"
 #include "core/tensor/dtype.hpp"
+#include "core/tensor/quantize.hpp"
 
 namespace graft::core {
 namespace {
@@ -35,6 +36,12 @@ void check(const HostTensor& tensor) {
   const auto refuse = [&](const auto&... what) {
     throw Error(GRAFT_E_INVALID, cat("expand: '", tensor.name, "' ", what...));
   };
+  if (tensor.quant) {
+    if (tensor.quant->rows != tensor.rows() || tensor.quant->columns != tensor.columns()) {
+      refuse("has blocks of another shape than ", shape_text(tensor.shape), ".");
+    }
+    return;
+  }
   if (!tensor.block_format.empty() &&
       tensor.columns() % block_format(tensor.block_format).elements != 0) {
     refuse("has rows that are no whole number of ", tensor.block_format, " blocks.");
@@ -92,6 +99,7 @@ void expand_transposed(const HostTensor& tensor, std::uint32_t dtype, std::byte*
 
 void run(const HostTensor& tensor, std::uint32_t dtype, std::byte* target, std::int64_t begin,
          std::int64_t end) {
+  if (tensor.quant) return expand_rows(*tensor.quant, dtype, target, begin, end);
   if (tensor.transposed) {
     expand_transposed(tensor, dtype, target, begin, end);
     return;

@@ -18,6 +18,8 @@ struct HostTensor {
   std::span<const std::byte> bytes;   // need not be aligned to the element
   std::shared_ptr<const void> owner;  // keeps `bytes` alive
   std::string block_format;           // "" or "q4_0", ...: blocks run along the last axis
+  /// Where `bytes` alone do not tell the values ("nf4", "int8"): all buffers.
+  std::shared_ptr<const graft_quant> quant;
 
   /// Above 0: the rows of each of that many heads lie in the order of adjacent rotary pairs
   /// (0, D/2, 1, D/2+1, ..), as llama.cpp stores q_proj and k_proj of Llama-like models.

@@ -87,10 +87,11 @@ Run::Run(RunConfig config, Registry& registry, const Log& log, RunOptions option
   RunConfig& c = s.config;
   s.device = Device::open(registry.backend(c.backend), &s.host, &s.backend_config);
   const std::uint32_t dtype = choose_dtype(c.dtype, s.device);
-  Model model = Model::open(c.model, s.device, dtype);
+  Model model = Model::open(c.model, s.device, dtype, c.quantization);
+  warn_of_expanded(model, log);
   s.text.emplace(Text::open(c.model, c.chat_template, model.config().vocab, log));
   s.origin = {c.model.string(), model.checkpoint().fingerprint(), s.text->template_hash(),
-              model_facts(model.config())};
+              origin_of(c.quantization), model_facts(model.config())};
   for (MethodEntry& entry : c.methods) tokenize_options(entry, *s.text);
   c.data.threads = std::max(1, static_cast<int>(s.device.info().threads));
   const Data data = open_data(c.data, s.text->encoder(), log);

@@ -10,6 +10,7 @@
 #include "core/base/pattern.hpp"
 #include "core/base/schema.hpp"
 #include "core/base/size.hpp"
+#include "core/train/method_schema.hpp"
 #include "core/train/run_schema.hpp"
 
 namespace graft::core {
@@ -60,6 +61,18 @@ void own_targets(Json& host, const Json& schema) {
   if (found != schema.end() && !host.contains("targets")) host["targets"] = *found;
 }
 
+/// A method's wish for how the base is quantized becomes "model.quantization", if that is not there.
+void ask_quantization(RunConfig& c, const Json& asked, const std::string& who) {
+  const Json wish = validate(asked, quantization_schema(), who + "/quantization");
+  Json& model = c.json["model"];
+  if (model.contains("quantization") && model["quantization"] != wish) {
+    throw Error(GRAFT_E_INVALID,
+                cat(who, " asks for the base as ", wish.dump(), ", /model/quantization is ",
+                    model["quantization"].dump(), ". Leave one of them out."));
+  }
+  model["quantization"] = wish;
+}
+
 void read_method(RunConfig& c, std::size_t index, const fs::path& folder, Registry& registry) {
   const std::string who = cat(kWho, ": /methods/", index);
   Json& json = c.json["methods"][index];
@@ -78,13 +91,16 @@ void read_method(RunConfig& c, std::size_t index, const fs::path& folder, Regist
       throw Error(GRAFT_E_INVALID, cat(who, " needs \"type\" (a method; see `graft plugins`) or ",
                                        "\"load\" (an adapter folder)."));
     }
-    entry.api = registry.method(type);
-    const Json schema = parse_json(entry.api.config_schema, cat("schema of ", type));
+    const MethodSchema method = method_schema(registry, type, json);
+    entry.api = method.api;
+    const Json& schema = method.schema;
     json = validated(without_aliases(json, aliases_of(entry.api), who), host_method_schema(),
                      schema, who);
     check_patterns(json, who);
     own_targets(json, schema);
     std::tie(entry.options, entry.host) = split(json, schema);
+    for (const auto& [name, property] : method.own.items()) entry.options.erase(name);
+    if (!method.quantization.empty()) ask_quantization(c, json.at(method.quantization), who);
     entry.name = json.value("name", type);
   }
   c.methods.push_back(std::move(entry));
@@ -231,6 +247,7 @@ void read_keys(RunConfig& c, const fs::path& folder, Registry& registry) {
   c.log_jsonl = std::find(log.begin(), log.end(), Json("jsonl")) != log.end();
   read_backend(c, registry);
   for (std::size_t i = 0; i < c.json["methods"].size(); ++i) read_method(c, i, folder, registry);
+  c.quantization = read_quantization(c.json["model"].value("quantization", Json()));
   read_optimizer(c, registry);
   read_train(c);
   const Json& data = c.json["data"];

@@ -20,7 +20,8 @@ struct RunConfig {
   fs::path model;
   fs::path chat_template;  ///< "model.template"; empty: the model's own
   std::string dtype;       ///< "auto", "f32", ...
-  std::string backend;     ///< plugin name
+  Quantization quantization;
+  std::string backend;  ///< plugin name
   Json backend_options;
   std::vector<MethodEntry> methods;
   std::vector<fs::path> load;  ///< by method: the adapter folder it starts from, or empty

@@ -2,6 +2,8 @@
 #include "core/train/run_schema.hpp"
 
 #include "core/data/dataset.hpp"
+#include "core/model/quantization.hpp"
+#include "core/train/method_schema.hpp"
 
 namespace graft::core {
 
@@ -103,6 +105,7 @@ Json host_schema() {
     }})json",
                            "the schema of RUN.json");
   schema["properties"]["data"] = data_schema();
+  schema["properties"]["model"]["properties"]["quantization"] = quantization_schema();
   return schema;
 }
 
@@ -130,9 +133,10 @@ Json run_schema(Registry& registry) {
   Json methods = Json::array(), optimizers = Json::array(), backends = Json::array();
   methods.push_back(loaded_method_schema());
   for (const std::string& name : registry.names(PluginKind::kMethod)) {
-    const Json part = parse_json(registry.method(name).config_schema, name);
+    const MethodSchema method = method_schema(registry, name, Json::object());
+    const Json& part = method.schema;
     Json whole = joined(host_method_schema(), part, name);
-    for (const auto& [alias, option] : aliases_of(registry.method(name))) {
+    for (const auto& [alias, option] : aliases_of(method.api)) {
       if (whole["properties"].contains(alias) || !whole["properties"].contains(option)) continue;
       Json copy = whole["properties"][option];
       copy.erase("default");

@@ -101,6 +101,19 @@ Json model_facts(const DecoderConfig& c) {
           {"transposed", c.family->transposed}};
 }
 
+Json origin_of(const Quantization& quantization) {
+  return quantization.makes() ? quantization.json() : Json();
+}
+
+void warn_of_expanded(const Model& model, const Log& log) {
+  std::string names;
+  for (const std::string& name : model.not_read()) names += (names.empty() ? "" : ", ") + name;
+  if (!names.empty()) {
+    log.warning("model", cat("the backend does not read ", names,
+                             ": such weights are expanded while they are loaded."));
+  }
+}
+
 void tokenize_options(MethodEntry& entry, const Text& text) {
   const Json schema = parse_json(entry.api.config_schema, entry.api.name);
   const Json properties = schema.value("properties", Json::object());

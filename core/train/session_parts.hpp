@@ -6,7 +6,7 @@
 #include "core/adapt/attach.hpp"
 #include "core/data/example.hpp"
 #include "core/graph/device.hpp"
-#include "core/model/config.hpp"
+#include "core/model/model.hpp"
 #include "core/text/chat_template.hpp"
 #include "core/text/tokenizer.hpp"
 
@@ -45,6 +45,12 @@ class Text {
   std::optional<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> template_;
 };
+
+/// What an adapter's folder tells of how the base was quantized; null where the host did not.
+Json origin_of(const Quantization& quantization);
+
+/// Tells by name of the formats that the device does not read and that are expanded therefore.
+void warn_of_expanded(const Model& model, const Log& log);
 
 /// Turns the texts of options that the method's schema marks "x-graft-tokens" into token ids.
 void tokenize_options(MethodEntry& entry, const Text& text);

@@ -6,6 +6,7 @@
              weights), PEFT computes the same with what graft saved, and goes on from it as graft does
   methods    the same for every other method
   fresh      an adapter that graft begins itself: PEFT loads it and computes the same
+  quant      SmolLM2 over nf4: log-probabilities and six steps, beside bitsandbytes
   smollm2    SmolLM2-135M-Instruct: log-probabilities from the folder and the GGUF, and six steps of LoRA
   text       tokenizers of every kind trained on the spot, and those of --data, on --strings strings each; models of
              SentencePiece; chat templates of --data and generated ones
@@ -249,6 +250,49 @@ def smollm(live, draw):
             live.case(f"SmolLM2, six steps on {backend}", body)
 
 
+def quant(live, draw):
+    """SmolLM2 over nf4, quantized by graft while it is loaded and by bitsandbytes."""
+    _, hf = smollm2.fetch(live.options.smollm2)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(hf)
+    rows = [{"input_ids": tokenizer(text)["input_ids"]} for text in TEXTS]
+
+    def peer(_=None):
+        how = transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
+                                              bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.float32)
+        return transformers.AutoModelForCausalLM.from_pretrained(
+            hf, quantization_config=how, dtype=torch.float32, attn_implementation="eager", device_map="cpu")
+
+    expected = score(peer(), rows)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        (folder / "model").symlink_to(hf.resolve())
+        peer().save_pretrained(folder / "saved")
+        write_jsonl(folder / "score.jsonl", rows)
+        write_jsonl(folder / "train.jsonl", rows)
+        options = dict(r=16, lora_alpha=32, target_modules=drawn.LINEAR)
+        reference.random_adapter(hf, options, torch.Generator().manual_seed(draw.randrange(1 << 30)),
+                                 folder / "before", "SmolLM2")
+        run = {"model": {"path": "model", "dtype": "f32", "quantization": {"format": "nf4"}},
+               "methods": [{"load": "before"}],
+               "data": {"train": "train.jsonl", "format": "tokens", "max_length": 64, "shuffle": False},
+               "optimizer": dict(type="adamw", lr=1e-4, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.1),
+               "train": dict(steps=6, batch_size=2, schedule="cosine", warmup_steps=2, clip=1.0),
+               "output": {"dir": "out"}}
+        write_json(folder / "run.json", run)
+        metrics = reference.train(reference.load_adapter(peer(), folder / "before", trainable=True), run, folder)
+        for backend in live.options.backends:
+            if backend == "ref":  # plain loops take seconds per token
+                continue
+            graft = check.Graft(live.options.graft, backend, live.options.threads, "nf4")
+            plain = check.Graft(live.options.graft, backend, live.options.threads)
+            live.case(f"SmolLM2 as nf4 on {backend}", lambda report: check.compare_scores(
+                report, "log-probabilities", graft.score(hf, folder / "score.jsonl"), expected, 2e-3))
+            live.case(f"SmolLM2 that bitsandbytes saved on {backend}", lambda report: check.compare_scores(
+                report, "log-probabilities", plain.score(folder / "saved", folder / "score.jsonl"), expected, 2e-3))
+            live.case(f"SmolLM2 as nf4, six steps on {backend}", lambda report: check.compare_metrics(
+                report, plain.train(folder / "run.json", folder / f"out-{backend}"), metrics, 1e-3))
+
+
 def text(live, draw):
     """Each in a process of its own: text.py and templates.py can be run alone too."""
     data = live.options.data
@@ -271,7 +315,8 @@ def text(live, draw):
         live.case(title, body)
 
 
-PARTS = {"scores": scores, "training": training, "methods": methods, "fresh": fresh, "smollm2": smollm, "text": text}
+PARTS = {"scores": scores, "training": training, "methods": methods, "fresh": fresh, "smollm2": smollm, "quant": quant,
+         "text": text}
 
 
 def main():

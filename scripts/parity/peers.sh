@@ -14,6 +14,7 @@ if [ ! -x "$venv/bin/python" ]; then
   python3 -m venv --without-pip "$venv.new"
   python3 -m pip --python "$venv.new/bin/python" install -q torch==2.13.0 transformers==5.23.0 \
     peft==0.21.2 safetensors gguf psutil sentencepiece protobuf >&2
+  python3 -m pip --python "$venv.new/bin/python" install -q --no-deps bitsandbytes==0.50.2 >&2
   mv "$venv.new" "$venv"
 fi
 echo "$venv/bin/python"

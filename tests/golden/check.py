@@ -166,14 +166,16 @@ def compare_config(report, actual, expected):
 
 
 class Graft:
-    def __init__(self, program, backend, threads):
+    def __init__(self, program, backend, threads, quantize=None):
         self.program = program
+        self.quantize = ["--quantize", quantize] if quantize else []
         self.common = ["--backend", backend, "--quiet"] + (["--threads", threads] if threads else [])
 
     def score(self, model, rows, adapters=(), top=3, dtype="f32"):
         command = [self.program, "score", model, "--input", rows, "--dtype", dtype, "--top", top]
         for adapter in adapters:
             command += ["--adapter", adapter]
+        command += self.quantize
         return read_jsonl(run(command + self.common))
 
     def train(self, run_json, out, extra=()):
@@ -223,7 +225,7 @@ def main():
     options = parser.parse_args()
 
     spec = json.loads((options.case / "case.json").read_text())
-    graft = Graft(options.graft, options.backend, options.threads)
+    graft = Graft(options.graft, options.backend, options.threads, spec.get("quantize"))
     report = Report()
     print(f"{options.case.name} on {options.backend}: {spec['about']}")
     {"score": check_score, "train": check_train}[spec["kind"]](graft, options.case, spec, report)

@@ -103,7 +103,8 @@ double act_derivative(std::int64_t kind, double x) {
 
 void copy(const graft_kernel_args& args) {
   require(same_shape(args.in[0], args.out[0]), "x and y have different shapes");
-  store(load(args.in[0]), args.out[0], attr_i(&args, "accumulate"));
+  const Readable from(args.in[0]);
+  store(load(from.view), args.out[0], attr_i(&args, "accumulate"));
 }
 
 void fill(const graft_kernel_args& args) {
