@@ -12,6 +12,7 @@ namespace graft::core {
 namespace {
 
 constexpr const char* kPrefix = "base_model.model.";
+constexpr const char* kBaseLayer = ".base_layer.";
 constexpr const char* kWeights = "adapter_model.safetensors";
 constexpr const char* kBeside = "graft_parameters.safetensors";
 constexpr const char* kConfig = "adapter_config.json";
@@ -25,7 +26,7 @@ std::string key_of(const Named& tensor) {
 
 /// PEFT writes untouched copies of targeted embeddings beside the adapter.
 bool is_base_copy(const std::string& key) {
-  return key.find(".base_layer.") != std::string::npos;
+  return key.ends_with(".base_layer.weight");
 }
 
 std::string text_at(const Json& object, const char* key) {
@@ -97,17 +98,27 @@ void read_parameters(const fs::path& path, const std::vector<Parameter>& paramet
                      std::vector<std::vector<float>>& values) {
   const Safetensors file = Safetensors::open(path);
   std::set<std::string> used;
-  for (const Json& name : extra) used.insert(name.get<std::string>());
+  const auto may_be_there = [&](const std::string& key) {
+    return std::any_of(extra.begin(), extra.end(), [&](const Json& name) {
+      const std::string_view text = name.get_ref<const std::string&>();
+      return text.starts_with("..") ? key.ends_with(text.substr(1)) : key == text;
+    });
+  };
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const Parameter& p = parameters[i];
     if (!wanted[i]) continue;
-    const std::string key = key_of(p);
+    std::string key = key_of(p);
+    const std::size_t infix = key.find(kBaseLayer);
+    if (infix != std::string::npos && !file.has(key)) {  // PEFT to 0.5 had none
+      key.erase(infix, std::string_view(kBaseLayer).size() - 1);
+    }
     values[i] = read_tensor(file, path, key, p.stored_dims());
     if (p.transposed) values[i] = transposed(values[i], p.dims[1]);
     used.insert(key);
   }
   for (const std::string& key : file.names()) {
-    if (used.count(key) > 0 || is_base_copy(key)) continue;
+    if (used.count(key) > 0 || is_base_copy(key) || may_be_there(key)) continue;
+    if (file.tensor(key).elements() == 0) continue;  // of a module that has lost all of its ranks
     throw Error(
         GRAFT_E_INVALID,
         cat("'", path.string(), "': tensor '", key, "' belongs to no module that ",

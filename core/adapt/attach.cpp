@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "core/adapt/attach_state.hpp"
 #include "core/adapt/site_options.hpp"
@@ -168,6 +169,56 @@ const graft_site_api& site_table() {
   return table;
 }
 
+// Where tokens of the vocabulary are trained: the embedding, and a head that is tied to it.
+void add_token_sites(const AdapterSet::State& s, std::size_t e, std::vector<std::size_t>& chosen) {
+  if (!trains_tokens(s.entries[e])) return;
+  for (std::size_t i = 0; i < s.sites.size(); ++i) {
+    const BaseTensor* weight = s.tensor(s.sites[i].name + ".weight");
+    const bool tied = weight && !weight->tied_to.empty();
+    if (s.sites[i].kind != GRAFT_SITE_EMBEDDING && !tied) continue;
+    if (std::find(chosen.begin(), chosen.end(), i) != chosen.end()) {
+      throw Error(GRAFT_E_INVALID, cat(s.who(e), ": trainable tokens change '", s.sites[i].name,
+                                       "', and targets match it too. Leave it out of targets."));
+    }
+    chosen.push_back(i);
+  }
+  std::sort(chosen.begin(), chosen.end());
+}
+
+// PEFT's "bias": "all" trains every bias of the model, "lora_only" and its like those of attached modules.
+// Its names of the latter have an infix.
+void train_biases(AdapterSet::State& s, std::size_t e) {
+  const std::string choice = bias_choice(s.entries[e]);
+  if (choice == "none") return;
+  std::set<std::string> mine;
+  for (const Attachment& a : s.attachments) {
+    if (a.entry == e) mine.insert(s.sites[a.site->site].name);
+  }
+  bool any = false;
+  for (const BaseTensor& tensor : s.tensors) {
+    if (!tensor.name.ends_with(".bias")) continue;
+    const std::string owner = tensor.name.substr(0, tensor.name.rfind('.'));
+    const bool attached = mine.count(owner) > 0;
+    if (!attached && choice != "all") continue;
+    any = true;
+    if (s.base_tensors.count({e, tensor.name}) > 0) continue;
+    Parameter p;
+    p.name = tensor.name;
+    p.dims = tensor.shape;
+    if (attached) p.key = cat("base_model.model.", owner, ".base_layer.bias");
+    p.entry = e;
+    p.base = tensor.name;
+    p.init = GRAFT_INIT_BASE;
+    s.replace(std::move(p));
+  }
+  if (!any) {
+    throw Error(GRAFT_E_INVALID,
+                cat(s.who(e), ": bias is \"", choice, "\", but ",
+                    choice == "all" ? "the model has no biases" : "no targeted module has a bias",
+                    ". Leave it out."));
+  }
+}
+
 }  // namespace
 
 graft_tensor* AdapterSet::State::add_parameter(Parameter p) {
@@ -187,14 +238,19 @@ void AdapterSet::State::attach(std::size_t e) {
   });
   std::vector<graft_site*> matched;
   std::vector<std::deque<CSite>::iterator> mine;
-  for (const std::size_t s : match_sites(sites, entry.api.site_kinds, entry.host, who(e),
-                                         entry.loaded ? Unmatched::kIgnore : Unmatched::kRefuse)) {
+  std::vector<std::size_t> chosen =
+      match_sites(sites, entry.api.site_kinds, entry.host, who(e),
+                  entry.loaded ? Unmatched::kIgnore : Unmatched::kRefuse);
+  const std::set<std::size_t> targeted(chosen.begin(), chosen.end());
+  add_token_sites(*this, e, chosen);
+  for (const std::size_t s : chosen) {
     CSite& site = c_sites.emplace_back();
     site.base.api = &site_table();
     site.set = this;
     site.entry = e;
     site.site = s;
-    site.config = std::make_unique<HostConfig>(options_at(entry, sites[s].name, who(e)));
+    site.config = std::make_unique<HostConfig>(
+        options_at(entry, sites[s].name, who(e), targeted.count(s) > 0));
     matched.push_back(&site.base);
     mine.push_back(std::prev(c_sites.end()));
   }
@@ -325,6 +381,7 @@ AdapterSet::AdapterSet(std::vector<SiteInfo> sites, std::vector<MethodEntry> ent
     for (std::size_t e = 0; e < s.entries.size(); ++e) {
       s.attach(e);
       s.save_modules(e);
+      train_biases(s, e);
     }
     s.virtual_tokens = s.count_virtual_tokens(std::vector<bool>(s.entries.size(), true));
   } catch (...) {

@@ -36,16 +36,37 @@ Json MethodEntry::seen() const {
   return result;
 }
 
-Json options_at(const MethodEntry& entry, const std::string& name, const std::string& who) {
+Json options_at(const MethodEntry& entry, const std::string& name, const std::string& who,
+                bool targeted) {
   Json options = entry.seen();
   each_marked(entry, "x-graft-overrides", who, [&](const std::string& option, const Json& schema) {
-    const Json* value = pattern_value(entry.options[option], name, who + " " + option);
+    const std::string key = name + schema.value("x-graft-suffix", std::string());
+    const Json* value = pattern_value(entry.options[option], key, who + " " + option);
     if (value) options[schema.at("x-graft-overrides").get<std::string>()] = *value;
   });
   each_marked(entry, "x-graft-modules", who, [&](const std::string& option, const Json&) {
     options[option] = fits(entry.options[option], name, who + " " + option);
   });
+  each_marked(entry, "x-graft-vocabulary", who, [&](const std::string& option, const Json&) {
+    if (targeted) options[option] = Json::array();
+  });
   return options;
+}
+
+std::string bias_choice(const MethodEntry& entry) {
+  std::string choice = "none";
+  each_marked(entry, "x-graft-biases", entry.name, [&](const std::string& option, const Json&) {
+    choice = entry.options[option].get<std::string>();
+  });
+  return choice;
+}
+
+bool trains_tokens(const MethodEntry& entry) {
+  bool any = false;
+  each_marked(entry, "x-graft-vocabulary", entry.name, [&](const std::string& option, const Json&) {
+    any = any || !entry.options[option].empty();
+  });
+  return any;
 }
 
 void check_module_rules(const MethodEntry& entry, const std::string& who) {

@@ -241,7 +241,8 @@ void Run::State::save_adapters(const fs::path& folder) {
                          [&](const StoredTensor& t) { return t.key == key; });
     };
     for (const Json& name : storage ? storage->computed : Json::array()) {
-      if (held(name)) continue;  // it is a parameter itself here
+      const auto& wanted = name.get_ref<const std::string&>();
+      if (wanted.starts_with("..") || held(wanted)) continue;  // or it is a parameter itself here
       ParameterValues values;
       for (std::size_t i = 0; i < parameters.size(); ++i) values.push_back(trainer->get(i));
       tensors.push_back(computed_tensor(device, *adapters, e, name, values));

@@ -34,7 +34,12 @@ class Merging(CommandTest):
                        {"type": "dora", "rank": 2, "targets": some}, {"type": "vera", "rank": 8, "targets": some},
                        {"type": "ia3", "targets": some, "feedforward": ["down_proj"]}, {"type": "ln_tuning"},
                        {"type": "loha", "rank": 2, "targets": some}, {"type": "lokr", "rank": 2, "targets": some},
-                       {"type": "oft", "block_size": 8, "targets": some}, {"type": "full"}):
+                       {"type": "oft", "block_size": 8, "targets": some}, {"type": "full"},
+                       {"type": "adalora", "init_rank": 4, "target_rank": 2, "total_steps": 3, "targets": some},
+                       {"type": "tied_lora", "rank": 2, "targets": some},
+                       {"type": "randlora", "rank": 8, "alpha": 8, "targets": some},
+                       {"type": "lora", "rank": 2, "init": "pissa", "targets": some},
+                       {"type": "lora", "rank": 2, "targets": some, "trainable_tokens": [5, 9, 3]}):
             with self.subTest(method):
                 adapters = self.trained(method)
                 with_adapter, base = self.logprobs(self.model, adapters), self.logprobs(self.model)
@@ -45,6 +50,30 @@ class Merging(CommandTest):
                 for file in merged.iterdir():
                     file.unlink()
                 merged.rmdir()
+
+    def test_what_began_as_singular_vectors_becomes_a_plain_lora(self):
+        lora = {"type": "lora", "rank": 2, "init": "pissa", "targets": ["q_proj", "down_proj"],
+                "rank_pattern": {"down_proj": 3}, "alpha_pattern": {"q_proj": 5}}
+        for rslora in (False, True):
+            with self.subTest(rslora=rslora):
+                wanted = self.logprobs(self.model, self.trained({**lora, "rslora": rslora}))
+                adapters = self.trained({**lora, "rslora": rslora, "convert": True})
+                config = json.loads((adapters[0] / "adapter_config.json").read_text())
+                self.assertIs(config["init_lora_weights"], True)
+                self.assertEqual(config["r"], 4)
+                self.assertEqual(set(config["rank_pattern"].values()), {6})
+                for a, b in zip(self.logprobs(self.model, adapters), wanted):
+                    self.assertAlmostEqual(a, b, delta=1e-5)
+
+    def test_an_adapter_that_has_lost_ranks_is_trained_further(self):
+        adalora = {"type": "adalora", "init_rank": 4, "target_rank": 1, "total_steps": 3, "targets": ["q_proj"]}
+        first = self.trained(adalora)[0]
+        kept = json.loads((first / "adapter_config.json").read_text())["rank_pattern"]
+        self.assertEqual(sum(map(sum, kept.values())), 2)  # of two layers
+        first.rename(self.folder / "first")
+        self.trained({"load": str(self.folder / "first")})
+        again = json.loads((first / "adapter_config.json").read_text())["rank_pattern"]
+        self.assertEqual(again, kept)
 
     def test_two_together(self):
         adapters = self.trained({"type": "lora", "rank": 2, "targets": ["q_proj", "down_proj"]},
@@ -79,7 +108,12 @@ class FreshMethods(CommandTest):
         for method in ({"type": "dora", "targets": some}, {"type": "vera", "targets": some}, {"type": "ln_tuning"},
                        {"type": "ia3", "targets": some, "feedforward": ["down_proj"]}, {"type": "full"},
                        {"type": "loha", "targets": some}, {"type": "lokr", "targets": some},
-                       {"type": "oft", "block_size": 8, "targets": some}):
+                       {"type": "oft", "block_size": 8, "targets": some},
+                       {"type": "adalora", "total_steps": 10, "tinit": 5, "targets": some},
+                       {"type": "tied_lora", "targets": some},
+                       {"type": "tied_lora", "targets": some, "trained": ["u", "v"]},
+                       {"type": "randlora", "rank": 8, "targets": some},
+                       {"type": "lora", "targets": some, "trainable_tokens": [5, 9]}):
             with self.subTest(method):
                 # The only step of a warm-up has the rate 0.
                 run = self.run_file(methods=[method], train={"steps": 1, "warmup_steps": 1})

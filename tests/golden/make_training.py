@@ -95,6 +95,27 @@ METHODS = {
     "olora": dict(
         about="LoRA that began as Q and R", model="llama-biases-v4", examples=8,
         adapter=dict(r=4, lora_alpha=6, init_lora_weights="olora", target_modules=["k_proj", "up_proj", "down_proj"])),
+    "adalora": dict(
+        about="AdaLoRA over a run that prunes ranks: warm-up, allocation at every second step, final ranks",
+        model="llama-biases-v4", examples=8, optimizer=dict(lr=5e-2), loop=dict(steps=10, clip=2.0),
+        adapter=dict(peft_type="ADALORA", init_r=5, target_r=3, lora_alpha=9, tinit=2, tfinal=3, deltaT=2, total_step=10,
+                     orth_reg_weight=0.3, target_modules=["q_proj", "v_proj", "down_proj"])),
+    "randlora": dict(
+        about="RandLoRA on layers of several shapes", model="llama-gqa-tied", examples=8, optimizer=dict(lr=3e-2),
+        adapter=dict(peft_type="RANDLORA", r=5, randlora_alpha=7, target_modules=["q_proj", "k_proj", "down_proj"])),
+    "bias-all": dict(
+        about="LoRA, and every bias of the model", model="llama-biases-v4", examples=8,
+        adapter=dict(r=2, lora_alpha=3, bias="all", target_modules=["q_proj", "up_proj"])),
+    "bias-only": dict(
+        about="LoRA, and the biases of the layers that it is at", model="llama-biases-v4", examples=8,
+        adapter=dict(r=2, lora_alpha=3, bias="lora_only", target_modules=["v_proj", "down_proj"])),
+    "tokens-tied": dict(
+        about="LoRA, and the rows of some tokens in a table that is the head too", model="llama-gqa-tied", examples=8,
+        adapter=dict(r=2, lora_alpha=3, trainable_token_indices=[5, 0, 17, 9], target_modules=["q_proj", "up_proj"])),
+    "tokens-untied": dict(
+        about="LoRA also on the head, and the rows of some tokens in the embedding alone", model="llama-untied-v4",
+        examples=8,
+        adapter=dict(r=2, lora_alpha=3, trainable_token_indices=[3, 11, 7], target_modules=["q_proj", "lm_head"])),
     "bitfit": dict(
         about="every bias of the model, no PEFT format", model="llama-biases-v4", examples=8, adapter="bitfit"),
     "full": dict(
@@ -255,7 +276,7 @@ def trained(folder, model_folder, dtype):
     return model, train(model, run, folder)
 
 
-FROZEN = ("base_model.vera_A", "base_model.vera_B")
+FROZEN = (".vera_A", ".vera_B", ".randlora_A", ".randlora_B")
 
 
 def relative(left, right):
@@ -307,7 +328,7 @@ def make(name, spec):
                                                                   folder / "adapter_before"))
         weights = max(((left[k] - right[k]).norm() / right[k].norm()).item() for k in left)
         moved = min(((left[k] - start[k]).norm() / start[k].norm()).item() for k in left
-                    if "base_layer" not in k and k not in FROZEN)
+                    if "base_layer" not in k and not k.endswith(FROZEN) and left[k].shape == start[k].shape)
     steps = [m for m in metrics if "loss" in m]
     clip = json.loads((folder / "run.json").read_text())["train"]["clip"]
     rounding = relative(metrics, wide_metrics)

@@ -7,6 +7,7 @@ import json
 import math
 import pathlib
 import shutil
+import types
 
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model
@@ -226,6 +227,17 @@ def make_optimizer(parameters, options):
     return torch.optim.SGD(parameters, foreach=False, **options)
 
 
+def loss_term(model):
+    """What PEFT's own forward pass adds to the loss: AdaLoRA's term. None where it adds nothing."""
+    if getattr(model, "peft_type", None) != "ADALORA":
+        return None
+    inner, forward = model.base_model.model, model.base_model.model.forward
+    inner.forward = lambda: types.SimpleNamespace(loss=torch.zeros((), dtype=next(model.parameters()).dtype))
+    term = model.base_model().loss
+    inner.forward = forward
+    return term
+
+
 def train(model, run, folder):
     """Runs what run.json says on a PEFT model; returns the lines of metrics.jsonl that must come out."""
     data, loop, output = run["data"], run["train"], run.get("output", {})
@@ -255,9 +267,15 @@ def train(model, run, folder):
             part = sum(supervised_loss(model, *row)[0] for row in batch) / count
             part.backward()
             loss += part.item()
+        term = loss_term(model)
+        if term is not None:
+            term.backward()
+            loss += term.item()
         clip = loop.get("clip", math.inf)
         norm = torch.nn.utils.clip_grad_norm_(parameters, clip).item()
         optimizer.step()
+        if term is not None:
+            model.base_model.update_and_allocate(k + 1)
         tokens = sum(len(ids) for batch in micro for ids, _ in batch)
         lines.append({"step": k + 1, "loss": loss, "grad_norm": norm, "lr": lr, "tokens": tokens})
         if held_out and (k + 1) % output["eval_every"] == 0:

@@ -25,6 +25,11 @@
   R"("description": "Dropout on the input of A, in training"}, )"                          \
   R"("rslora": {"type": "boolean", "default": false, )"                                    \
   R"("description": "Scale by alpha / sqrt(rank) instead"})"
+/// Another property: which biases of the base are trained.
+#define GRAFT_BIAS_OPTION                                                                          \
+  R"("bias": {"type": "string", "enum": ["none", "all", "lora_only"], "default": "none", )"        \
+  R"("x-graft-biases": true, "description": "Biases of the base that are trained: none, all, or )" \
+  R"(those of targeted modules"})"
 /// "fields" of a storage: rank, alpha and their patterns, as PEFT's LyCORIS methods call them.
 #define GRAFT_RANK_FIELDS                                     \
   R"("rank": "r", "alpha": {"key": "alpha", "missing": 8}, )" \

@@ -12,8 +12,16 @@
 // Where A and B begin as factors of W (PiSSA: Meng et al. 2024, arXiv:2404.02948, eq. (3); OLoRA:
 // Buyukakyuz 2024, arXiv:2406.01775, algorithm 1) W is less s B0 A0, recorded as a second pair. LoRA+:
 // Hayou et al. 2024, arXiv:2402.12354, section 4; LoRA-FA: Zhang et al. 2023, arXiv:2308.03303.
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <cstdio>
+#include <functional>
 #include <graft/plugin_lowrank.hpp>
+#include <iterator>
+#include <optional>
+
+#include "tokens.hpp"
 
 namespace {
 using namespace graft::plugin;
@@ -27,35 +35,64 @@ struct Lora {
         "default": "kaiming", "description": "A of linear layers: uniform, or normal / rank; or A and B from W: its largest singular vectors, or Q and R"},
       "lr_ratio": {"type": "number", "exclusiveMinimum": 0, "default": 1,
         "description": "LoRA+: learning rate of B over that of A"},
-      "freeze_a": {"type": "boolean", "default": false, "description": "LoRA-FA: train B alone"}
-      }})";
+      "freeze_a": {"type": "boolean", "default": false, "description": "LoRA-FA: train B alone"},
+      "convert": {"type": "boolean", "default": false,
+        "description": "After init pissa or olora: save a plain LoRA of twice the rank"},
+      "trainable_tokens": {"type": "array", "items": {"type": "integer", "minimum": 0}, "default": [],
+        "x-graft-vocabulary": true,
+        "description": "Tokens whose rows of the embedding are trained, also in a head tied to it"},
+      )" GRAFT_BIAS_OPTION "}}";
   static constexpr const char* storage = R"({"peft_type": "LORA", "fields": {)" GRAFT_LORA_FIELDS
                                          R"(, "init": {"key": "init_lora_weights",
                     "values": {"kaiming": [true, false, "orthogonal", "eva"],
                                "gaussian": ["gaussian"], "pissa": ["pissa"],
-                               "olora": ["olora"]}}},
-      "constants": {"bias": "none", "fan_in_fan_out": false, "use_dora": false, "lora_bias": false,
+                               "olora": ["olora"]}},
+      "bias": "bias", "trainable_tokens": "trainable_token_indices"},
+      "constants": {"fan_in_fan_out": false, "use_dora": false, "lora_bias": false,
                     "use_qalora": false, "layer_replication": null},
       "ignored": [)" GRAFT_LORA_IGNORED "]}";
 
   struct State {
     Param a, b, a0, b0;  // a0, b0: where a and b began, if that is not without effect
     double scale;
+    std::int64_t rank = 0, in = 0, out = 0;
+    double alpha = 0;
+    std::string site = {};
+    std::optional<Tokens> tokens = {};  // in the place of all else
   };
 
   explicit Lora(Config c)
       : dropout(c.f64("/dropout")),
         ratio(c.f64("/lr_ratio")),
         frozen(c.flag("/freeze_a") ? std::uint32_t{GRAFT_PARAM_FROZEN} : 0),
-        init(c.str("/init")) {}
+        init(c.str("/init")),
+        convert(c.flag("/convert")),
+        rank(c.i64("/rank")),
+        alpha(c.f64("/alpha")),
+        rslora(c.flag("/rslora")) {
+    for (std::uint32_t i = 0; i < c.count("/trainable_tokens"); ++i) {
+      tokens.push_back(
+          static_cast<std::int32_t>(c.i64(("/trainable_tokens/" + std::to_string(i)).c_str())));
+    }
+  }
+
+  bool from_weight() const { return init == "pissa" || init == "olora"; }
+
+  void plan(const std::vector<Site>& sites) {
+    for (const Site& site : sites) {
+      if (site.kind() == GRAFT_SITE_EMBEDDING) embedding = site.name();
+    }
+  }
 
   State attach(const Site& site) const {
+    if (site.config().count("/trainable_tokens") > 0) {
+      return {{}, {}, {}, {}, 0, 0, 0, 0, 0, "", attach_tokens(site, tokens, embedding)};
+    }
     const std::int64_t r = site.config().i64("/rank"), in = site.in_features();
     const std::int64_t out = site.out_features();
     const double scale = lora_scale(site.config());
-    const bool from_weight = init == "pissa" || init == "olora";
     if (site.kind() == GRAFT_SITE_EMBEDDING) {
-      if (from_weight) {
+      if (from_weight()) {
         throw Error(GRAFT_E_INVALID, "init \"" + init + "\" is for linear layers; '" + site.name() +
                                          "' is an embedding. Leave it out.");
       }
@@ -68,8 +105,8 @@ struct Lora {
     Init a =
         init == "gaussian" ? Init::normal(1.0 / static_cast<double>(r)) : Init::kaiming_uniform();
     Init b = Init::zeros();
-    State s{{}, {}, {}, {}, scale};
-    if (from_weight) {
+    State s{{}, {}, {}, {}, scale, r, in, out, site.config().f64("/alpha"), site.name()};
+    if (from_weight()) {
       a = init == "pissa" ? Init::svd_right("weight", scale) : Init::qr_right("weight");
       b = init == "pissa" ? Init::svd_left("weight", scale) : Init::qr_left("weight");
       s.a0 = site.param("first_A", {r, in}, a, GRAFT_PARAM_FROZEN | GRAFT_PARAM_NOSAVE);
@@ -81,6 +118,7 @@ struct Lora {
   }
 
   void forward(const State& s, const Hook& h) const {
+    if (s.tokens) return h.out(h.next() + token_update(*s.tokens, h));
     const Value x = h.in(), a = h(s.a), b = h(s.b);
     // PEFT has no dropout on embeddings: there is no input to drop from.
     const Value u =
@@ -92,15 +130,59 @@ struct Lora {
   }
 
   Merged merge(const State& s, const Hook& h) const {
+    if (s.tokens) return {h.weight() + token_change(*s.tokens, h), h.bias()};
     Value ba = h(s.b).mm(h(s.a));
     if (s.a0.tensor) ba = ba - h(s.b0).mm(h(s.a0));
     if (h.kind() == GRAFT_SITE_EMBEDDING) ba = ba.t();
     return {h.weight() + ba * (h.strength() * s.scale), h.bias()};
   }
 
+  // W - s B0 A0 + s B A is a LoRA of twice the rank.
+  void save(const std::vector<const State*>& states, const Values& now,
+            const AdapterFile& file) const {
+    if (!convert || !from_weight()) return;
+    const double more = rslora ? std::sqrt(2.0) : 2;
+    file.option("/init", "\"kaiming\"");
+    file.option("/convert", "false");
+    file.option("/rank", std::to_string(2 * rank));
+    file.option("/alpha", number(alpha * more));
+    file.option("/rank_pattern", "{}");
+    file.option("/alpha_pattern", "{}");
+    for (const State* s : states) {
+      if (!s->a0.tensor) continue;
+      const std::int64_t r = s->rank;
+      std::vector<float> a = now.value(s->a, r * s->in);
+      const std::vector<float> a0 = now.value(s->a0, r * s->in);
+      const std::vector<float> b = now.value(s->b, s->out * r), b0 = now.value(s->b0, s->out * r);
+      a.insert(a.end(), a0.begin(), a0.end());
+      std::vector<float> both;
+      for (auto row = b.begin(), row0 = b0.begin(); row != b.end(); row += r, row0 += r) {
+        both.insert(both.end(), row, row + r);
+        std::transform(row0, row0 + r, std::back_inserter(both), std::negate<>());
+      }
+      file.tensor(s->a, {2 * r, s->in}, a);
+      file.tensor(s->b, {s->out, 2 * r}, both);
+      const std::string site = s->site;
+      if (r != rank) file.option("/rank_pattern/" + site, std::to_string(2 * r));
+      if (s->alpha != alpha) file.option("/alpha_pattern/" + site, number(s->alpha * more));
+    }
+  }
+
+  static std::string number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.17g", value);
+    return text;
+  }
+
   double dropout, ratio;
   std::uint32_t frozen;
   std::string init;
+  bool convert;
+  std::int64_t rank;
+  double alpha;
+  bool rslora;
+  std::vector<std::int32_t> tokens;
+  std::string embedding;
 };
 
 }  // namespace

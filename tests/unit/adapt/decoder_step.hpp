@@ -45,6 +45,7 @@ class Step {
                               std::vector<bool>(set_.entries().size(), true));
     const WeightLookup weights = attached.lookup(model_.lookup());
     const SiteRunner runner = attached.runner();
+    const ValueId terms = attached.loss_terms();
     const DecoderMode mode{options.dtype, 0};
     const DecoderRecording decoder{model_.config(), mode, weights, runner};
     const ValueId rows = r.input("supervised_rows", GRAFT_I32, {Symbol::kSupervised});
@@ -52,6 +53,7 @@ class Step {
     r.at("loss", -1);
     const ValueId labels = r.input("labels", GRAFT_I32, {Symbol::kSupervised});
     loss_ = r.sum(r.record("cross_entropy", {logits, labels}).at(0), 0, true);
+    if (terms != kNone) loss_ = r.add(loss_, terms);
     graph.results = {loss_};
     for (const auto& [leaf, gradient] : differentiate(r, loss_)) {
       const Value p = graph[leaf];

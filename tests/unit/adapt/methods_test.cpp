@@ -32,6 +32,34 @@ const std::vector<Case>& cases() {
        "magnitude"},  // of A and B a part is left out by definition; tests/golden has them
       {"pissa", {{"lora", {kSome, {{"rank", 2}, {"alpha", 3}, {"init", "pissa"}}}}}},
       {"olora", {{"lora", {kSome, {{"rank", 2}, {"alpha", 3}, {"init", "olora"}}}}}},
+      {"adalora",
+       {{"adalora", {kSome, {{"init_rank", 3}, {"target_rank", 2}, {"total_steps", 9}}}}}},
+      {"adapter", {{"adapter", {Json::object(), {{"reduction", 3}, {"activation", "tanh"}}}}}},
+      {"adapter_switches",
+       {{"adapter",
+         {Json::object(),
+          {{"reduction", 3},
+           {"attention", true},
+           {"residual_first", false},
+           {"scaling", "learned"},
+           {"norm_before", true},
+           {"norm_after", true},
+           {"own_residual", "input"},
+           {"activation", "swish"},
+           {"residual_last", false}}}}}},
+      {"adapter_parallel",
+       {{"adapter",
+         {Json::object(), {{"reduction", 2}, {"parallel", true}, {"activation", "gelu"}}}}}},
+      {"adapter_invertible",
+       {{"adapter",
+         {Json::object(), {{"reduction", 3}, {"activation", "tanh"}, {"invertible", true}}}}}},
+      {"tied_lora", {{"tied_lora", {kSome, {{"rank", 2}, {"alpha", 3}}}}}},
+      {"tied_lora_vectors",
+       {{"tied_lora", {kSome, {{"rank", 2}, {"alpha", 3}, {"trained", {"u", "v"}}}}}}},
+      {"randlora", {{"randlora", {kSome, {{"rank", 3}, {"alpha", 4}}}}}},
+      {"lora_biases", {{"lora", {kSome, {{"rank", 2}, {"alpha", 3}, {"bias", "lora_only"}}}}}},
+      {"lora_tokens",
+       {{"lora", {kSome, {{"rank", 2}, {"alpha", 3}, {"trainable_tokens", {4, 1}}}}}}},
       {"lora_fa",
        {{"lora", {kSome, {{"rank", 2}, {"alpha", 3}, {"freeze_a", true}, {"lr_ratio", 4}}}}}},
       {"vera", {{"vera", {kSome, {{"rank", 3}, {"d_initial", 0.3}}}}}},
@@ -95,6 +123,15 @@ TEST(FullFineTuning, KeepsATiedHeadTied) {
   expect_right_gradients(step);
 }
 
+TEST(TrainedTokens, AreRowsOfATiedHeadToo) {
+  const TinyModel tiny(test::tiny_config(1, {{"tie_word_embeddings", true}}));
+  Step step(tiny, {entry_of("lora", kSome, {{"rank", 2}, {"trainable_tokens", {4, 1}}})});
+  int rows = 0;
+  for (const Parameter& p : step.parameters()) rows += p.name.ends_with("trainable_tokens_delta");
+  EXPECT_EQ(rows, 1);
+  expect_right_gradients(step);
+}
+
 // ---- what wrong options are told -----------------------------------------------------------------
 
 void attach(const char* method, const Json& host, const Json& options) {
@@ -122,6 +159,24 @@ TEST(WrongOptions, AreRefusedWithWhatWouldBeRight) {
   EXPECT_ERROR(attach("prompt", Json::object(), {{"init", "text"}}), "init_text is empty");
   EXPECT_ERROR(attach("lora", {{"targets", {"embed_tokens"}}}, {{"init", "pissa"}}),
                "init \"pissa\" is for linear layers");
+  EXPECT_ERROR(attach("lora", {{"targets", {"o_proj"}}}, {{"bias", "lora_only"}}),
+               "no targeted module has a bias. Leave it out");
+  EXPECT_ERROR(attach("lora", kSome, {{"trainable_tokens", {13}}}), "has the tokens 0 to 12");
+  EXPECT_ERROR(attach("lora", kSome, {{"trainable_tokens", {3, 3}}}), "names 3 twice");
+  EXPECT_ERROR(attach("lora", {{"targets", {"embed_tokens"}}}, {{"trainable_tokens", {3}}}),
+               "targets match it too. Leave it out of targets");
+  EXPECT_ERROR(attach("adapter", Json::object(), {{"feedforward", false}}),
+               "attention and feedforward are both false");
+  EXPECT_ERROR(attach("adapter", {{"targets", ".*residual"}}, {{"invertible", true}}),
+               "invertible needs the embedding and lm_head among the targets");
+  EXPECT_ERROR(attach("tied_lora", kSome, {{"trained", {"A", "u"}}}),
+               "names neither \"B\" nor \"v\"");
+  EXPECT_ERROR(attach("randlora", kSome, {{"rank", 0}}), "/rank is 0, but must be at least 1");
+  EXPECT_ERROR(attach("adalora", kSome, Json::object()), "total_steps");
+  EXPECT_ERROR(attach("adalora", kSome, {{"total_steps", 9}, {"tinit", 4}, {"tfinal", 5}}),
+               "leave none of 9 total_steps for ranks to fall in");
+  EXPECT_ERROR(attach("adalora", kSome, {{"total_steps", 9}, {"init_rank", 4}}),
+               "target_rank 8 is above init_rank 4");
   EXPECT_ERROR(attach("prompt", Json::object(), {{"tokens", 0}}),
                "/tokens is 0, but must be at least 1");
   EXPECT_ERROR(attach("ln_tuning", {{"targets", {"q_proj"}}}, Json::object()), "matches no module");

@@ -145,7 +145,7 @@ TEST_F(LoraTest, StorageNamesOptionsThatExist) {
   for (const auto& [option, ignored] : schema.at("properties").items()) {
     if (!storage.at("fields").contains(option)) without.insert(option);
   }
-  EXPECT_EQ(without, (std::set<std::string>{"freeze_a", "lr_ratio"}));
+  EXPECT_EQ(without, (std::set<std::string>{"convert", "freeze_a", "lr_ratio"}));
   for (const auto& [option, field] : storage.at("fields").items()) {
     ASSERT_TRUE(schema.at("properties").contains(option)) << option;
     if (!field.is_object() || !field.contains("values")) continue;
