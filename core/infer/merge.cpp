@@ -211,17 +211,17 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
     const std::string_view stored_head = model.config().names().stored_head;
     const std::string in_file =
         name == head && !stored_head.empty() ? cat(stored_head, ".weight") : name;
-    items.push_back(
-        {in_file, dtype, shape, [&, tensor, name, changes, dtype](const Sink& sink) {
-           const graft_quant* quant = model.quant(name);
-           if (!changes && !quant) return sink(tensor.bytes.data(), tensor.bytes.size());
-           std::vector<float> f32 = changes ? merger.changed(name) : model.values(name);
-           if (changes && quant) requantization.add(name, *quant, f32, threads);
-           if (tensor.transposed) f32 = transposed(f32, tensor.shape[0]);
-           std::vector<std::byte> bytes(f32.size() * dtype_size(dtype));
-           convert(dtype, bytes.data(), GRAFT_F32, f32.data(), f32.size());
-           sink(bytes.data(), bytes.size());
-         }});
+    items.push_back({in_file, dtype, shape, [&, tensor, name, changes, dtype](const Sink& sink) {
+                       const graft_quant* quant = model.quant(name);
+                       if (!changes && !quant)
+                         return sink(tensor.bytes.data(), tensor.bytes.size());
+                       std::vector<float> f32 = changes ? merger.changed(name) : model.values(name);
+                       if (changes && quant) requantization.add(name, *quant, f32, threads);
+                       if (tensor.transposed) f32 = transposed(f32, tensor.shape[0]);
+                       std::vector<std::byte> bytes(f32.size() * dtype_size(dtype));
+                       convert(dtype, bytes.data(), GRAFT_F32, f32.data(), f32.size());
+                       sink(bytes.data(), bytes.size());
+                     }});
   }
   fs::create_directories(output);
   write_safetensors(output / "model.safetensors", std::move(items), {{"format", "pt"}});

@@ -114,8 +114,7 @@ bool Model::reads(const graft_quant& shape) const {
 
 void Model::choose_storage(Weight& w, bool linear) {
   const bool host = device_.has(GRAFT_CAP_HOST_MEMORY);
-  const bool stored =
-      w.tensor.dtype == GRAFT_QUANT && w.shape.size() == 2 && !w.tensor.transposed;
+  const bool stored = w.tensor.dtype == GRAFT_QUANT && w.shape.size() == 2 && !w.tensor.transposed;
   const auto use = [&](const graft_quant& shape, Storage storage) {
     if (!reads(shape)) {
       if (std::count(not_read_.begin(), not_read_.end(), shape.format) == 0) {
