@@ -104,7 +104,8 @@ TEST(SchemaTest, ReportsTheBranchThatWasMeant) {
                "/methods/0 is {\"type\":\"lra\"}, but must be one of: {\"type\": \"lora\", ..}, or "
                "{\"load\": folder}.");
   EXPECT_EQ(method(R"({"load": "d"})")["methods"][0].size(), 1u);
-  EXPECT_ERROR(check(R"({"model": {"path": "m"}, "limit": 0})"), "/limit is 0, but must be at least 1");
+  EXPECT_ERROR(check(R"({"model": {"path": "m"}, "limit": 0})"),
+               "/limit is 0, but must be at least 1");
 }
 
 TEST(SchemaTest, OneOfWantsExactlyOne) {
