@@ -76,9 +76,10 @@ std::uint64_t quantized_matmul_workspace(const graft_device& device, const GemmC
       aligned(static_cast<std::uint64_t>(piece.k * piece.n) * (type == kF32 ? 4 : 2));
   GemmCall few = g;
   few.m = std::min(g.m, kFewRows);
-  return std::max(expanded + std::max(device.isa->gemm_workspace(&piece),
-                                      device.products->scratch_bytes(piece)),
-                  device.quant->dot_blocks_workspace(&few));
+  const GemmCall rest = device.products->leaves(piece);
+  return std::max(
+      expanded + std::max(device.isa->gemm_workspace(&rest), device.products->scratch_bytes(piece)),
+      device.quant->dot_blocks_workspace(&few));
 }
 
 void quantized_matmul(Call& call, GemmCall g, const Quantized& b) {
@@ -90,7 +91,8 @@ void quantized_matmul(Call& call, GemmCall g, const Quantized& b) {
   const GemmCall first = piece_of(g, b.transposed, type);
   const std::uint64_t expanded =
       aligned(static_cast<std::uint64_t>(first.k * first.n) * (type == kF32 ? 4 : 2));
-  const std::uint64_t beside = call.isa().gemm_workspace(&first);
+  const GemmCall rest = call.device.products->leaves(first);
+  const std::uint64_t beside = call.isa().gemm_workspace(&rest);
   auto* memory = static_cast<char*>(call.workspace(expanded + beside));
   const std::uint64_t room = std::max(call.args.workspace_size, expanded + beside) - expanded;
   Products& products = *call.device.products;
