@@ -8,10 +8,13 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "tests/unit/base/temporary_folder.hpp"
+
 namespace graft {
 namespace {
 
 namespace fs = std::filesystem;
+using core::test::TemporaryFolder;
 using Json = nlohmann::ordered_json;
 
 const fs::path kCase = fs::path(GRAFT_SOURCE_DIR) / "tests/golden/data/cases/train-llama-tied";
@@ -21,19 +24,6 @@ const std::string kModel =
 Engine make_engine() {
   return Engine(Json{{"plugin_dirs", {GRAFT_BUILT_PLUGIN_DIR}}}.dump());
 }
-
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "graft-hpp-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path_); }
-  std::string path() const { return path_.string(); }
-
- private:
-  fs::path path_;
-};
 
 /// The golden case's run, on ref, into `out`.
 std::string run_json(const std::string& out) {
@@ -62,8 +52,8 @@ TEST(GraftHpp, ErrorsAreExceptions) {
 // "Unsupported" is an answer to a plugin's question; a caller of graft.h got no result.
 TEST(GraftHpp, AModelOfAnUnknownFamilyIsAnError) {
   const Engine engine = make_engine();
-  const Folder folder;
-  std::ofstream(folder.path() + "/config.json") << R"({"model_type": "none_of_these"})";
+  const TemporaryFolder folder;
+  std::ofstream(folder.path() / "config.json") << R"({"model_type": "none_of_these"})";
   try {
     engine.inspect(folder.path());
     FAIL() << "there is no such family";
@@ -98,35 +88,35 @@ TEST(GraftHpp, TheLogIsAFunction) {
   Engine engine = make_engine();
   std::atomic<int> lines{0};
   engine.set_log([&](std::int32_t, std::string_view, std::string_view) { ++lines; }, 0);
-  const Folder out;
+  const TemporaryFolder out;
   const Session session(engine, run_json(out.path()), kCase.string());
   EXPECT_GT(lines.load(), 0);
 }
 
 TEST(GraftHpp, StepsUntilTheEnd) {
   const Engine engine = make_engine();
-  const Folder out;
+  const TemporaryFolder out;
   Session session(engine, run_json(out.path()), kCase.string());
   EXPECT_GT(Json::parse(session.plan_json())["total_bytes"].get<double>(), 0);
   std::int64_t steps = 0;
   while (const auto metrics = session.step()) EXPECT_EQ(metrics->step, ++steps);
   EXPECT_EQ(steps, 10);
   EXPECT_FALSE(session.evaluate());
-  session.save(out.path() + "/saved");
-  EXPECT_TRUE(fs::exists(out.path() + "/saved/adapter_model.safetensors"));
+  session.save(out.path() / "saved");
+  EXPECT_TRUE(fs::exists(out.path() / "saved/adapter_model.safetensors"));
 }
 
 TEST(GraftHpp, CancelSavesAndSaysSo) {
   const Engine engine = make_engine();
-  const Folder out;
+  const TemporaryFolder out;
   Session session(engine, run_json(out.path()), kCase.string());
   EXPECT_FALSE(session.run([&](std::string_view) { session.cancel(); }));
-  EXPECT_TRUE(fs::exists(out.path() + "/adapter_model.safetensors"));
+  EXPECT_TRUE(fs::exists(out.path() / "adapter_model.safetensors"));
 }
 
 TEST(GraftHpp, ExceptionsOfCallbacksComeThrough) {
   const Engine engine = make_engine();
-  const Folder out;
+  const TemporaryFolder out;
   Session session(engine, run_json(out.path()), kCase.string());
   EXPECT_THROW(session.run([](std::string_view) { throw std::out_of_range("mine"); }),
                std::out_of_range);

@@ -2,8 +2,6 @@
 // constant could hide: grouped heads, head_dim unequal to hidden / heads, norm weights that are not
 // 1, biases, a window.
 #pragma once
-#include <stdlib.h>
-
 #include <random>
 #include <string>
 #include <vector>
@@ -14,6 +12,7 @@
 #include "core/model/config.hpp"
 #include "core/model/decoder.hpp"
 #include "core/tensor/safetensors.hpp"
+#include "tests/unit/base/temporary_folder.hpp"
 
 namespace graft::core::test {
 
@@ -42,26 +41,6 @@ inline Json tiny_config(std::int64_t layers = 2, const Json& change = Json::obje
   for (auto it = change.begin(); it != change.end(); ++it) config[it.key()] = it.value();
   return config;
 }
-
-/// A folder that lives as long as the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "graft-test-XXXXXX").string();
-    if (!mkdtemp(name.data())) throw Error(GRAFT_E_IO, "no temporary folder");
-    path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 /// The folder with config.json and model.safetensors, random values, f32.
 class TinyModel {

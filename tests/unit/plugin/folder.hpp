@@ -1,40 +1,26 @@
 // A folder of plugins for one test, below the system's temporary folder; gone afterwards.
 #pragma once
-#include <stdlib.h>
-
 #include <string>
 
-#include "core/base/error.hpp"
 #include "core/base/file.hpp"
+#include "tests/unit/base/temporary_folder.hpp"
 
 namespace graft::core::test {
 
 class Folder {
  public:
-  Folder() {
-    std::string name = (fs::canonical(fs::temp_directory_path()) / "graft-plugin-XXXXXX").string();
-    if (!mkdtemp(name.data())) throw Error(GRAFT_E_IO, "no temporary folder");
-    path_ = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  const fs::path& path() const { return path_; }
+  const fs::path& path() const { return folder_.path(); }
 
   /// Copies a plugin into it, under another file name if one is given.
   fs::path add(const fs::path& from, std::string name = {}) const {
-    const fs::path to = path_ / (name.empty() ? from.filename().string() : name);
+    const fs::path to = path() / (name.empty() ? from.filename().string() : name);
     fs::copy_file(from, to, fs::copy_options::overwrite_existing);
     fs::permissions(to, fs::perms(0644));
     return to;
   }
 
  private:
-  fs::path path_;
+  TemporaryFolder folder_;
 };
 
 /// tests/plugins: "good" is libgraft-method-good.so.

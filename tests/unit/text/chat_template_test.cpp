@@ -202,7 +202,7 @@ TEST(ChatTemplate, LoadsFromAFolder) {
 }
 
 TEST(ChatTemplate, TheJinjaFileWinsAndTokensComeFromTheConfig) {
-  const Folder folder;
+  const TemporaryFolder folder;
   EXPECT_FALSE(ChatTemplate::load(folder.path()).has_value());
   folder.write("tokenizer_config.json",
                R"({"bos_token":{"content":"<b>"},"eos_token":"<e>","pad_token":null,
@@ -296,7 +296,7 @@ TEST(ChatTemplate, NamedTemplatesAreTakenByNameOrForTools) {
               chat.render({{"chat_template", "x"}});
             }).find("no chat template of the name 'x'; there are: default, rag, tool_use"),
             std::string::npos);
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("chat_template.jinja", "file");
   fs::create_directory(folder.path() / "additional_chat_templates");
   folder.write("additional_chat_templates/rag.jinja", "more");

@@ -101,7 +101,7 @@ Metadata tiny_metadata(const std::string& pre) {
 }
 
 Tokenizer load_metadata(const Metadata& metadata) {
-  const Folder folder;
+  const TemporaryFolder folder;
   return Tokenizer::load(folder.write("tiny.gguf", metadata.file()));
 }
 
@@ -282,7 +282,7 @@ TEST(GgufTokenizer, RefusesWrongMetadata) {
 TEST(GgufTokenizer, BringsItsChatTemplate) {
   Metadata metadata = tiny_metadata("smollm");
   metadata.text("tokenizer.chat_template", "{{ bos_token }}|{{ eos_token }}|{{ unk_token }}");
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto loaded = ChatTemplate::load(folder.write("tiny.gguf", metadata.file()));
   ASSERT_TRUE(loaded.has_value());
   EXPECT_EQ(loaded->render(Json::object()), "<|im_start|>|<|im_end|>|");

@@ -12,7 +12,7 @@ std::string model_bytes(const std::string& name) {
 }
 
 Tokenizer load_model(const std::string& name, const Json& config = Json()) {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("tokenizer.model", model_bytes(name));
   if (!config.is_null()) folder.write("tokenizer_config.json", config.dump());
   return Tokenizer::load(folder.path());
@@ -55,7 +55,7 @@ TEST(SentencePiece, EveryCutAndFlipGivesAnErrorOrATokenizer) {
   std::string bytes = model_bytes("unigram.model");
   int loaded = 0, refused = 0;
   const auto attempt = [&](const std::string& changed) {
-    const Folder folder;
+    const TemporaryFolder folder;
     folder.write("tokenizer.model", changed);
     try {
       Tokenizer::load(folder.path()).ids("th \uFB01 note", true);
@@ -78,7 +78,7 @@ TEST(SentencePiece, EveryCutAndFlipGivesAnErrorOrATokenizer) {
 }
 
 TEST(SpecialTokens, ComeFromTheConfigurationAndTheMap) {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("tokenizer.json", tiny_json().dump());
   folder.write("tokenizer_config.json",
                R"({"eos_token":{"content":"<|im_end|>"},"pad_token":"<new>",

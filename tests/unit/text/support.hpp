@@ -10,43 +10,22 @@
 #include "core/base/file.hpp"
 #include "core/base/json.hpp"
 #include "core/text/tokenizer.hpp"
+#include "tests/unit/base/temporary_folder.hpp"
 
 namespace graft::core::testing_text {
+
+using test::TemporaryFolder;
 
 inline fs::path golden(const std::string& name) {
   return fs::path(GRAFT_SOURCE_DIR) / "tests/golden/data" / name;
 }
-
-/// A folder that is removed with the object.
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "graft-text-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  fs::path write(const std::string& name, std::string_view content) const {
-    std::ofstream(path_ / name, std::ios::binary) << content;
-    return path_ / name;
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 inline Json tiny_json() {
   return Json::parse(read_file(golden("tiny-tokenizer/tokenizer.json")));
 }
 
 inline Tokenizer load_text(std::string_view tokenizer_json) {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("tokenizer.json", tokenizer_json);
   return Tokenizer::load(folder.path());
 }

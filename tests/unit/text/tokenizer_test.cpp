@@ -134,7 +134,7 @@ TEST(Tokenizer, RefusesIdsWithoutAToken) {
 }
 
 TEST(Tokenizer, SaysThatAFolderHoldsNone) {
-  const Folder folder;
+  const TemporaryFolder folder;
   EXPECT_NE(error_of([&] { Tokenizer::load(folder.path()); }, GRAFT_E_NOT_FOUND)
                 .find("holds no tokenizer.json and no tokenizer.model"),
             std::string::npos);
