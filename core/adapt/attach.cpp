@@ -9,6 +9,7 @@
 #include "core/adapt/targets.hpp"
 #include "core/base/error.hpp"
 #include "core/plugin/call.hpp"
+#include "core/tensor/host_tensor.hpp"
 
 namespace graft::core {
 namespace {
@@ -100,8 +101,11 @@ graft_tensor* site_param(graft_site* site, const graft_param_desc* desc, graft_e
     std::int64_t n = 1;
     for (std::uint32_t i = 0; i < d.n_dims; ++i) {
       if (d.dims[i] < 1 || d.dims[i] > (std::int64_t{1} << 40) / n) {
-        throw Error(GRAFT_E_INVALID, cat(where, ": parameter '", d.name, "' has the extent ",
-                                         d.dims[i], " on axis ", i, "."));
+        throw Error(
+            GRAFT_E_INVALID,
+            cat(where, ": parameter '", d.name, "' would be ",
+                shape_text({d.dims, d.dims + d.n_dims}), ", but each extent must be at least ",
+                "1 and the product at most 2^40. Mind the rank and the other sizes."));
       }
       n *= d.dims[i];
       p.dims.push_back(d.dims[i]);

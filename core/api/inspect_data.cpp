@@ -1,5 +1,6 @@
 // graft_inspect_json: data files, as training would read them.
 #include <algorithm>
+#include <cmath>
 #include <thread>
 
 #include "core/api/inspect.hpp"
@@ -72,7 +73,8 @@ Json inspect_data(const fs::path& path, const InspectOptions& options, const Log
   for (std::int64_t i = 0; i < data.size(); ++i) lengths.push_back(data.length(i));
   std::sort(lengths.begin(), lengths.end());
   const auto quantile = [&](double q) {
-    return lengths[static_cast<std::size_t>(q * static_cast<double>(lengths.size() - 1) + 0.5)];
+    return lengths[static_cast<std::size_t>(
+        std::llround(q * static_cast<double>(lengths.size() - 1)))];
   };
   const DataCounts& counts = data.counts();
   Json first = Json::array();

@@ -42,11 +42,17 @@ Json parse_piece(const Source& source, const Piece& piece) {
 
 Example read_piece(const Source& source, const Piece& piece, const Encoder& encoder) {
   const std::string who = place(source, piece.line);
-  if (source.pieces == Pieces::kLines) {
-    return encode_line(parse_piece(source, piece), source.reading, encoder, who);
+  try {
+    if (source.pieces == Pieces::kLines) {
+      return encode_line(parse_piece(source, piece), source.reading, encoder, who);
+    }
+    const std::string_view text = source.file.text().substr(piece.begin, piece.end - piece.begin);
+    return encode_text(text, source.reading.add_eos, encoder, who);
+  } catch (const Error& e) {
+    const std::string_view what = e.what();
+    if (what.starts_with(who)) throw;
+    throw Error(e.status(), cat(who, ": ", what));  // the tokenizer knows no file
   }
-  const std::string_view text = source.file.text().substr(piece.begin, piece.end - piece.begin);
-  return encode_text(text, source.reading.add_eos, encoder, who);
 }
 
 Source open_source(const DataFile& file, const Fields& fields) {

@@ -178,10 +178,9 @@ Format parse_format(std::string_view name, std::string_view who) {
 void check_fields(const Fields& fields, std::string_view who) {
   for (const auto& [column, name] : fields) {
     if (std::find(columns().begin(), columns().end(), column) != columns().end()) continue;
-    throw Error(
-        GRAFT_E_INVALID,
-        cat(who, ": no format has a column \"", column, "\". ", hint(column, columns(), "Columns"),
-            " (Written as {\"the format's name\": \"the file's name\"}.)"));
+    throw Error(GRAFT_E_CONFIG, cat(who, ": no format has a column \"", column, "\". ",
+                                    hint(column, columns(), "Columns"),
+                                    " (Written as {\"the format's name\": \"the file's name\"}.)"));
   }
 }
 

@@ -50,6 +50,8 @@ class WrongConfiguration(CommandTest):
         self.refused("plan", self.lora(targets=[]), status=2, says=["/methods/0/targets", "1 or more"])
         self.refused("plan", self.lora(layers=-1), status=2, says=["/methods/0/layers", "at least 0"])
         self.refused("plan", self.lora(layers={"to": 0}), status=2, says=["/methods/0/layers/to", "at least 1"])
+        self.refused("plan", self.lora(rank=10**11), status=2, says=["lora_A.weight", "[100000000000, ", "rank"])
+        self.refused("plan", self.run_file(), "--data.fields.promt", "q", status=2, says=["data.fields", "'prompt'"])
         self.refused("plan", self.run_file(output={"best": True}), status=2, says=["/output/best", "data.eval"])
         self.refused("plan", self.run_file(), "--dtype", "f16x", status=2, says=["/model/dtype", "f16x"])
         self.refused("plan", self.run_file(), "--threads", "100000", status=2, says=["threads", "at most"])

@@ -85,8 +85,8 @@ TEST(ExampleTest, FieldsRenameColumns) {
       shown(encode_line(line, {Format::kCompletion, fields, true}, fake::encoder(), "f").labels),
       "..2<e>");
   EXPECT_NO_THROW(check_fields(fields, "data.fields"));
-  EXPECT_ERROR(check_fields({{"promt", "q"}}, "data.fields"),
-               "data.fields: no format has a column \"promt\". Did you mean 'prompt'?");
+  EXPECT_ERROR_STATUS(check_fields({{"promt", "q"}}, "data.fields"), GRAFT_E_CONFIG,
+                      "data.fields: no format has a column \"promt\". Did you mean 'prompt'?");
 }
 
 TEST(ExampleTest, FindsTheFormatOut) {
