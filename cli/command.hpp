@@ -74,6 +74,7 @@ int score(const Options&);
 int generate(const Options&);
 int chat(const Options&);
 int merge(const Options&);
+int quantize(const Options&);
 int inspect(const Options&);
 int tokenize(const Options&);
 int apply_template(const Options&);

@@ -96,20 +96,38 @@ const std::vector<Command>& commands() {
       {"plan", "RUN.json [--KEY.PATH VALUE ..]", "What a step will cost; nothing is run", "",
        "graft plan run.json --train.batch_size 8", 1, 1, join({kJson}, join(kRun, kEverywhere)),
        true, plan},
-      {"merge", "MODEL --adapter DIR --output DIR",
-       "A plain model folder with adapters in its weights",
-       "Tensors keep their types; computed in f32. The folder goes to standard output. Methods "
-       "that\n"
-       "are no change of weights (prompts, prefixes) are refused.",
+      {"merge", "MODEL --adapter DIR --output PATH", "A model with adapters in its weights",
+       "Tensors keep their types; computed in f32. What is quantized is quantized again, and "
+       "--json\n"
+       "tells what that takes from it; --format none writes it unquantized. A PATH that ends in\n"
+       ".gguf gets a GGUF file. The path goes to standard output. Methods that are no change of\n"
+       "weights (prompts, prefixes) are refused.",
        "graft merge models/SmolLM2 --adapter runs/first --output models/merged", 1, 1,
        join({{"adapter", "DIR[=STRENGTH]", "an adapter; repeated: all together, outermost last"},
-             {"output", "DIR", "the folder to write, which must not be there or be empty"},
+             {"output", "PATH", "the folder or .gguf file to write, which must not be there"},
              {"backend", "NAME", "the backend plugin to compute with (cpu, ref)"},
              {"quantize", "FORMAT", "as the base was quantized while the adapter was trained"},
+             {"format", "NAME",
+              "keep (the default): quantize again what is quantized; none: do not"},
              {"threads", "N", "threads; 0, the default: all processors"},
              kJson},
             kEverywhere),
        false, merge},
+      {"quantize", "MODEL --format NAME --output PATH", "A quantized model folder or GGUF file",
+       "nf4, fp4 and int8 write a folder as bitsandbytes stores it, from a folder; q4_0, q4_k_m "
+       "and\n"
+       "q8_0 (f16, bf16 and f32 too) write a GGUF file, from a folder or another one. nf4 has "
+       "double\n"
+       "quantization and blocks of 64; nf4:block=128,double=false says otherwise. The path goes "
+       "to\n"
+       "standard output.",
+       "graft quantize models/SmolLM2 --format q4_k_m --output models/SmolLM2.Q4_K_M.gguf", 1, 1,
+       join({{"format", "NAME", "nf4, fp4, int8, q4_0, q4_k_m, q8_0, f16, bf16, f32"},
+             {"output", "PATH", "the folder or .gguf file to write, which must not be there"},
+             {"threads", "N", "threads; 0, the default: all processors"},
+             kJson},
+            kEverywhere),
+       false, quantize},
       {"inspect", "MODEL|ADAPTER|DATA|FILE.safetensors|FILE.gguf", "What is in it",
        "For data the first examples are shown with their loss mask: tokens that a loss is taken "
        "on\n"
@@ -167,7 +185,7 @@ std::string help() {
   }
   text +=
       "  graft help      This list\n\n"
-      "Not there yet:    adapter, quantize\n\n"
+      "Not there yet:    adapter\n\n"
       "'graft COMMAND --help' tells its options and shows an example.\n";
   return text;
 }

@@ -4,7 +4,7 @@
 
 namespace cli {
 
-Json quantization(const std::string& text) {
+Json quantization(const std::string& text, const std::string& option) {
   const std::size_t colon = std::min(text.find(':'), text.size());
   Json json = {{"format", text.substr(0, colon)}};
   for (std::size_t at = colon + 1; at < text.size();) {
@@ -12,7 +12,7 @@ Json quantization(const std::string& text) {
     const std::string part = text.substr(at, end - at);
     const std::size_t equals = part.find('=');
     if (equals == std::string::npos || equals + 1 == part.size()) {
-      throw UsageError("--quantize " + text + ": '" + part +
+      throw UsageError("--" + option + " " + text + ": '" + part +
                        "' is not KEY=VALUE, as in nf4:block=128,double=false.");
     }
     const std::string key = part.substr(0, equals), value = part.substr(equals + 1);

@@ -6,7 +6,7 @@
 
 namespace cli {
 
-/// "nf4", or "nf4:block=128,double=false", as the object of RUN.json's model.quantization.
-Json quantization(const std::string& text);
+/// Of --`option`: "nf4", or "nf4:block=128,double=false", as the object of RUN.json's model.quantization.
+Json quantization(const std::string& text, const std::string& option = "quantize");
 
 }  // namespace cli

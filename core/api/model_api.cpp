@@ -5,6 +5,7 @@
 #include "core/base/schema.hpp"
 #include "core/infer/inference.hpp"
 #include "core/infer/merge.hpp"
+#include "core/infer/quantize_model.hpp"
 
 using namespace graft::core;
 
@@ -15,7 +16,8 @@ struct graft_model {
 
 namespace {
 
-InferenceOptions read_options(const char* options_json) {
+/// With `format`, how a merged model is stored, where it is wanted.
+InferenceOptions read_options(const char* options_json, std::string* format = nullptr) {
   Json schema = parse_json(R"json({
     "type": "object", "additionalProperties": false, "properties": {
       "backend": {"type": "string", "default": ""},
@@ -27,6 +29,7 @@ InferenceOptions read_options(const char* options_json) {
           "strength": {"type": "number", "default": 1}}}}}})json",
                            "the schema of model options");
   schema["properties"]["quantization"] = quantization_schema();
+  if (format) schema["properties"]["format"] = {{"enum", {"keep", "none"}}, {"default", "keep"}};
   const Json json = of_the_config([&] {
     return validate(options_json ? parse_json(options_json, "model options") : Json::object(),
                     schema, "model options");
@@ -36,6 +39,7 @@ InferenceOptions read_options(const char* options_json) {
   options.dtype = json["dtype"];
   options.threads = json["threads"];
   options.quantization = read_quantization(json.value("quantization", Json()));
+  if (format) *format = json["format"];
   for (const Json& a : json["adapters"]) {
     options.adapters.push_back({a["path"].get<std::string>(), a["strength"]});
   }
@@ -85,12 +89,28 @@ graft_status graft_generate(graft_model* model, const char* request_json, graft_
 }
 
 graft_status graft_merge(graft_engine* engine, const char* path, const char* options_json,
-                         const char* output_dir, graft_text** out, graft_error* error) {
+                         const char* output, graft_text** out, graft_error* error) {
   return guard(error, [&] {
     require(out, "out");
     const auto& state = require(engine, "engine").state;
-    give(out,
-         to_text(merge_model(require_text(path, "path"), require_text(output_dir, "output_dir"),
-                             read_options(options_json), state->registry, state->log)));
+    std::string format;
+    const InferenceOptions options = read_options(options_json, &format);
+    give(out, to_text(merge_model(require_text(path, "path"), require_text(output, "output"),
+                                  options, format == "keep", state->registry, state->log)));
+  });
+}
+
+graft_status graft_quantize(graft_engine* engine, const char* path, const char* options_json,
+                            const char* output, graft_text** out, graft_error* error) {
+  return guard(error, [&] {
+    require(out, "out");
+    const auto& state = require(engine, "engine").state;
+    const std::string text = require_text(options_json, "options_json");
+    const Json options = of_the_config([&] {
+      return validate(parse_json(text, "quantize options"), quantize_options_schema(),
+                      "quantize options");
+    });
+    give(out, to_text(quantize_model(require_text(path, "path"), require_text(output, "output"),
+                                     options, state->log)));
   });
 }

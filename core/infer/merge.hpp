@@ -4,11 +4,12 @@
 
 namespace graft::core {
 
-/// Writes `output`, a Hugging Face folder that must not be there or be empty: the model's files with
-/// the adapters of `options` in its tensors, which keep their types. Computed in f32. Returns
-/// {"tensors": how many changed, "path"}. Throws GRAFT_E_INVALID, before anything is written, for
-/// an adapter that cannot be merged, and for a model that is a GGUF file.
+/// Writes the model with the adapters of `options` in its tensors, computed in f32: a folder, or a GGUF
+/// file where `output` ends in ".gguf" (or the model is one). Tensors keep their types; what is quantized is quantized
+/// again where `keep` says so, else written in the type that the model had before. Returns {"path",
+/// "tensors": how many changed, "requantized": what quantizing again takes from them}. Throws
+/// GRAFT_E_INVALID, before anything is written, for an adapter that cannot be merged.
 Json merge_model(const fs::path& model, const fs::path& output, const InferenceOptions& options,
-                 Registry& registry, const Log& log);
+                 bool keep, Registry& registry, const Log& log);
 
 }  // namespace graft::core

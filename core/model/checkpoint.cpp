@@ -71,53 +71,6 @@ std::vector<std::pair<std::string, std::string>> weight_map(const fs::path& path
 
 }  // namespace
 
-std::string hf_name_of_gguf(std::string_view name, const ModuleNames& names) {
-  struct Pair {
-    std::string_view gguf, hf;
-  };
-  const Pair whole[] = {{"token_embd", names.embedding},
-                        {"position_embd", names.positions},
-                        {"output_norm", names.norm},
-                        {"output", names.head}};
-  const Pair in_layer[] = {{"attn_norm", names.before_attention},
-                           {"attn_q", names.q},
-                           {"attn_k", names.k},
-                           {"attn_v", names.v},
-                           {"attn_qkv", names.qkv},
-                           {"attn_output", names.o},
-                           {"attn_q_norm", names.q_norm},
-                           {"attn_k_norm", names.k_norm},
-                           {"post_attention_norm", names.behind_attention},
-                           {"ffn_norm", names.before_mlp},
-                           {"ffn_gate", names.gate},
-                           {"ffn_up", names.gate_up.empty() ? names.up : names.gate_up},
-                           {"ffn_down", names.down},
-                           {"post_ffw_norm", names.behind_mlp}};
-  const std::size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) return "";
-  const std::string_view suffix = name.substr(dot);
-  if (suffix != ".weight" && suffix != ".bias") return "";
-  std::string_view module = name.substr(0, dot);
-  for (const Pair& pair : whole) {
-    if (module == pair.gguf && !pair.hf.empty()) return cat(pair.hf, suffix);
-  }
-  if (!starts_with(module, "blk.")) return "";
-  module.remove_prefix(4);
-  const std::size_t end = module.find('.');
-  const std::string_view layer = module.substr(0, end);
-  if (end == std::string_view::npos || layer.empty() || layer.size() > 6 ||
-      (layer.size() > 1 && layer[0] == '0') ||
-      layer.find_first_not_of("0123456789") != std::string_view::npos) {
-    return "";
-  }
-  for (const Pair& pair : in_layer) {
-    if (module.substr(end + 1) == pair.gguf && !pair.hf.empty()) {
-      return cat(names.layers, ".", layer, ".", pair.hf, suffix);
-    }
-  }
-  return "";
-}
-
 Checkpoint Checkpoint::open(const fs::path& path) {
   Checkpoint result;
   result.path_ = path;
@@ -245,8 +198,9 @@ HostTensor Checkpoint::tensor(std::string_view name) const {
     });
   }
   if (is_gguf()) {
-    set_gguf_order(result);
-  } else if (config_.family->transposed && ends_with(name, ".weight") && is_layer_linear(name)) {
+    undo_gguf(result);
+  } else if (config_.family->transposed && !result.quant && ends_with(name, ".weight") &&
+             is_layer_linear(name)) {  // quantized ones lie as in other families
     result.transposed = true;
     std::swap(result.shape.front(), result.shape.back());
   }
@@ -263,21 +217,13 @@ bool Checkpoint::is_layer_linear(std::string_view name) const {
 }
 
 // What llama.cpp's converter does to some families' tensors, to be undone.
-void Checkpoint::set_gguf_order(HostTensor& t) const {
-  const ModuleNames& names = config_.names();
-  const auto is = [&](std::string_view module) {
-    return !module.empty() && (ends_with(t.name, cat(".", module, ".weight")) ||
-                               ends_with(t.name, cat(".", module, ".bias")));
-  };
-  if (config_.family->interleaved && is(names.q)) t.interleaved_heads = config_.heads;
-  if (config_.family->interleaved && is(names.k)) t.interleaved_heads = config_.kv_heads;
-  if (config_.family->qkv_by_head && is(names.qkv)) t.concatenated_heads = config_.heads;
-  const bool norm = t.shape.size() == 1 && t.plain() && t.name.find("norm.") != t.name.npos;
-  if (config_.family->norm_offset == 0 || !norm) return;
-  // Norm weights are stored with the offset in them.
+void Checkpoint::undo_gguf(HostTensor& t) const {
+  set_gguf_order(t, config_);
+  const float offset = gguf_offset(t, config_);
+  if (offset == 0 || !t.plain()) return;
   const auto values = std::make_shared<std::vector<float>>(static_cast<std::size_t>(t.elements()));
   expand(t, GRAFT_F32, values->data(), 1);
-  for (float& w : *values) w -= static_cast<float>(config_.family->norm_offset);
+  for (float& w : *values) w -= offset;
   t.dtype = GRAFT_F32;
   t.bytes = std::as_bytes(std::span(*values));
   t.owner = values;
@@ -316,10 +262,13 @@ std::string Checkpoint::fingerprint() const {
       digest.add(found.bytes.subspan(at, part));
     }
   }
-  // What was read for it would count as memory of the process beside that of the weights.
+  forget();  // it would count as memory of the process beside that of the weights
+  return digest.hex();
+}
+
+void Checkpoint::forget() const {
   for (const Safetensors& shard : shards_) shard.forget();
   if (gguf_) gguf_->forget();
-  return digest.hex();
 }
 
 }  // namespace graft::core

@@ -8,6 +8,7 @@
 
 #include "core/base/file.hpp"
 #include "core/model/config.hpp"
+#include "core/model/gguf_names.hpp"
 #include "core/tensor/gguf.hpp"
 #include "core/tensor/safetensors.hpp"
 
@@ -39,6 +40,8 @@ class Checkpoint {
   /// A digest of the names, shapes and types of the family's tensors and of samples of their bytes,
   /// for telling bases apart. It is the same for one file and for shards of it.
   std::string fingerprint() const;
+  /// See MappedFile.
+  void forget() const;
 
  private:
   struct Place {
@@ -51,7 +54,7 @@ class Checkpoint {
   HostTensor stored(const Place& place) const;
   void check_tensors() const;
   bool is_layer_linear(std::string_view name) const;
-  void set_gguf_order(HostTensor& tensor) const;
+  void undo_gguf(HostTensor& tensor) const;
 
   fs::path path_;
   DecoderConfig config_;
@@ -59,8 +62,5 @@ class Checkpoint {
   std::shared_ptr<const Gguf> gguf_;
   std::map<std::string, Place, std::less<>> places_;
 };
-
-/// The Hugging Face name of a tensor of a GGUF ("blk.0.attn_q.weight"), or "".
-std::string hf_name_of_gguf(std::string_view name, const ModuleNames& names);
 
 }  // namespace graft::core

@@ -21,6 +21,7 @@ struct Rope {
   // longrope: sequences of more tokens than that have other frequencies.
   std::vector<float> long_inv_freq;
   std::int64_t original_length = 0;
+  Json parameters = Json::object();  // what all this was made of: rope_theta, factor, ..
 };
 
 struct DecoderConfig {

@@ -146,6 +146,7 @@ Rope rope_from_parameters(const Json& parameters, std::int64_t head_dim, std::in
                           std::string_view who) {
   const ConfigFields fields(parameters, who);
   Rope rope;
+  rope.parameters = parameters;
   const double part = fields.number("partial_rotary_factor").value_or(1);
   rope.rotary_dim = static_cast<std::int64_t>(static_cast<double>(head_dim) * part);
   if (!(part > 0 && part <= 1) || rope.rotary_dim < 2 || rope.rotary_dim % 2 != 0) {

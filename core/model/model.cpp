@@ -1,8 +1,5 @@
 #include "core/model/model.hpp"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -23,14 +20,6 @@ bool aligned_for(const HostTensor& t, std::uint32_t dtype) {
 
 std::uint64_t bytes_as(const HostTensor& t, std::uint32_t dtype) {
   return static_cast<std::uint64_t>(t.elements()) * dtype_size(dtype);
-}
-
-/// The mapped source of an expanded tensor is not needed any more: its pages need not stay resident.
-void forget_pages(const HostTensor& t) {
-  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = (reinterpret_cast<std::uintptr_t>(t.bytes.data()) + page - 1) / page * page;
-  const auto end = reinterpret_cast<std::uintptr_t>(t.bytes.data() + t.bytes.size()) / page * page;
-  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 /// The blocks of a stored matrix, without pointers.
@@ -112,6 +101,17 @@ bool Model::reads(const graft_quant& shape) const {
   return copy->supports(device_.handle(), &args) == GRAFT_OK;
 }
 
+/// Throws GRAFT_E_INVALID naming the weight where it cannot have the wanted format.
+graft_quant Model::wanted_shape(const Weight& w) const {
+  try {
+    return quantized_shape(quantization_.format, w.shape[0], w.shape[1], quantization_.block,
+                           quantization_.nested);
+  } catch (const Error& e) {
+    throw Error(e.status(), cat("model.quantization: tensor '", w.tensor.name, "': ", e.what(),
+                                " nf4, fp4 and int8 take rows of any length."));
+  }
+}
+
 void Model::choose_storage(Weight& w, bool linear) {
   const bool host = device_.has(GRAFT_CAP_HOST_MEMORY);
   const bool stored = w.tensor.dtype == GRAFT_QUANT && w.shape.size() == 2 && !w.tensor.transposed;
@@ -130,9 +130,7 @@ void Model::choose_storage(Weight& w, bool linear) {
     if (stored && w.tensor.block_format == quantization_.format) {
       // What the file holds in the wanted format is not quantized once more.
       if (use(stored_shape(w.tensor), host ? Storage::kMapped : Storage::kCopied)) return;
-    } else if (use(quantized_shape(quantization_.format, w.shape[0], w.shape[1],
-                                   quantization_.block, quantization_.nested),
-                   Storage::kMade)) {
+    } else if (use(wanted_shape(w), Storage::kMade)) {
       return;
     }
     throw Error(GRAFT_UNSUPPORTED,
@@ -210,7 +208,7 @@ void Model::load_blocks(Weight& w, int threads) {
     device_.wait();
   }
   set_buffers(q, w.memory.get());
-  forget_pages(w.tensor);
+  checkpoint_->forget();
 }
 
 void Model::load(int threads) {
@@ -224,7 +222,7 @@ void Model::load(int threads) {
     w.memory = device_.allocate(bytes);
     if (device_.has(GRAFT_CAP_HOST_MEMORY)) {
       expand(w.tensor, dtype_, w.memory.get(), threads);
-      forget_pages(w.tensor);
+      checkpoint_->forget();
     } else {
       const HostTensor host = expanded(w.tensor, dtype_, threads);
       device_.copy_in(w.memory.get(), host.bytes.data(), bytes);

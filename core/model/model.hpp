@@ -65,6 +65,7 @@ class Model {
     std::shared_ptr<void> memory;
   };
 
+  graft_quant wanted_shape(const Weight& w) const;
   void choose_storage(Weight& w, bool linear);
   bool reads(const graft_quant& shape) const;
   std::uint64_t bytes_of(const Weight& w) const;

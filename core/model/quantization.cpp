@@ -14,7 +14,7 @@ bool Quantization::skips(std::string_view module) const {
 Json Quantization::json() const {
   if (!makes()) return {{"format", format}};
   Json all = {{"format", format}};
-  if (format != "int8") {
+  if (format == "nf4" || format == "fp4") {
     all["block"] = block;
     all["double"] = nested;
   }
@@ -27,7 +27,8 @@ Json quantization_schema() {
     "type": "object", "additionalProperties": false, "required": ["format"],
     "description": "how the base model's linear layers lie in memory",
     "properties": {
-      "format": {"enum": ["keep", "none", "nf4", "fp4", "int8"],
+      "format": {"enum": ["keep", "none", "nf4", "fp4", "int8", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl",
+                          "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"],
                  "description": "keep: as the file has them; none: expanded; else quantized while they are loaded"},
       "block": {"enum": [32, 64, 128, 256, 512, 1024, 2048, 4096], "default": 64,
                 "description": "nf4, fp4: elements that share a scale"},

@@ -11,7 +11,7 @@ namespace graft::core {
 
 struct Quantization {
   /// "keep": what the file holds quantized stays so where the device reads it; "none": it is expanded;
-  /// "nf4", "fp4", "int8": linear layers are quantized while they are loaded.
+  /// "nf4", "fp4", "int8", or blocks of GGUF files: linear layers are quantized while they are loaded.
   std::string format = "keep";
   std::int64_t block = 64;                      ///< nf4, fp4: elements that share a scale
   bool nested = true;                           ///< nf4, fp4: the scales are quantized too

@@ -15,7 +15,10 @@
 #include <vector>
 
 #include "core/base/error.hpp"
+#include "core/tensor/block_encode.hpp"
+#include "core/tensor/block_formats.hpp"
 #include "core/tensor/dtype.hpp"
+#include "core/tensor/lane_mean.hpp"
 
 namespace graft::core {
 namespace {
@@ -97,10 +100,7 @@ void quantize_book(const graft_quant& q, const Order& order, const float* x, std
 }
 
 void nest_scales(const graft_quant& q, std::span<const float> scales) {
-  double sum = 0;
-  for (const float s : scales) sum += s;
-  const auto offset =
-      scales.empty() ? 0.0f : static_cast<float>(sum / static_cast<double>(scales.size()));
+  const float offset = lane_mean(scales);
   std::vector<float> rest(scales.begin(), scales.end());
   for (float& r : rest) r -= offset;
   auto* map = static_cast<float*>(const_cast<void*>(q.aux[3]));
@@ -124,6 +124,13 @@ void quantize_int8(const graft_quant& q, const float* x, std::int64_t begin, std
   }
 }
 
+const BlockFormat* blocks_of(std::string_view format) {
+  for (const BlockFormat& known : block_formats()) {
+    if (known.name == format) return &known;
+  }
+  return nullptr;
+}
+
 std::uint64_t aligned(std::uint64_t bytes) {
   return (bytes + 63) / 64 * 64;
 }
@@ -143,12 +150,20 @@ const std::array<float, 256>& dynamic_map() {
     std::size_t next = 0;
     m[next++] = 0;
     m[next++] = 1;
+    // Of n + 1 places from 0.1 to 1 the j-th, made from the nearer end with one rounding.
+    const auto place = [](int j, int n) {
+      const float step = (1 - 0.1f) / static_cast<float>(n);
+      const bool low = j < (n + 1) / 2;
+      const double from = low ? 0.1f : 1.0f, steps = low ? j : j - n;
+      return static_cast<float>(from + static_cast<double>(step) * steps);
+    };
     for (int i = 0; i < 7; ++i) {
       const int steps = 1 << i;
+      const auto decade = static_cast<float>(std::pow(10.0, i - 6));
       for (int j = 0; j < steps; ++j) {
-        const double value = std::pow(10.0, i - 6) * (0.1 + 0.9 * (2 * j + 1) / (2.0 * steps));
-        m[next++] = static_cast<float>(value);
-        m[next++] = static_cast<float>(-value);
+        const float value = decade * ((place(j, steps) + place(j + 1, steps)) / 2);
+        m[next++] = value;
+        m[next++] = -value;
       }
     }
     std::sort(m.begin(), m.end());
@@ -173,6 +188,17 @@ graft_quant quantized_shape(std::string_view format, std::int64_t rows, std::int
     q.block_elements = q.block_bytes = std::max<std::int64_t>(columns, 1);
     q.data_bytes = static_cast<std::uint64_t>(elements);
     q.aux_bytes[0] = static_cast<std::uint64_t>(rows) * sizeof(float);
+    return q;
+  }
+  if (const BlockFormat* blocks = blocks_of(format)) {
+    if (columns % blocks->elements != 0) {
+      throw Error(GRAFT_E_INVALID, cat("rows of ", columns, " elements are no whole number of ",
+                                       format, " blocks of ", blocks->elements, "."));
+    }
+    q.format = blocks->name.data();
+    q.block_elements = blocks->elements;
+    q.block_bytes = blocks->bytes;
+    q.data_bytes = static_cast<std::uint64_t>(elements / blocks->elements * blocks->bytes);
     return q;
   }
   q.format = code_book(format).data() == code_book("nf4").data() ? "nf4" : "fp4";
@@ -209,15 +235,24 @@ void set_buffers(graft_quant& shape, void* memory) {
 
 void quantize(const graft_quant& q, const float* x, int threads, std::string_view who) {
   const std::int64_t elements = q.rows * q.columns;
-  std::atomic<bool> finite{true};
+  const BlockFormat* blocks = blocks_of(q.format);
+  const float limit = blocks ? most_encodable : 3.4028234e38f;
+  std::atomic<bool> possible{true};
   in_parts(elements, 1, threads, [&](std::int64_t begin, std::int64_t end) {
     bool all = true;
-    for (std::int64_t i = begin; i < end; ++i) all = all && std::fabs(x[i]) <= 3.4028234e38f;
-    if (!all) finite = false;
+    for (std::int64_t i = begin; i < end; ++i) all = all && std::fabs(x[i]) <= limit;
+    if (!all) possible = false;
   });
-  if (!finite) {
-    throw Error(GRAFT_E_INVALID, cat(who, ": a value is infinite or not a number, which ", q.format,
-                                     " cannot hold."));
+  if (!possible) {
+    throw Error(GRAFT_E_INVALID, cat(who, ": a value is infinite, not a number or above ", limit,
+                                     ", which ", q.format, " cannot hold."));
+  }
+  if (blocks) {
+    auto* data = static_cast<std::byte*>(const_cast<void*>(q.data));
+    return in_parts(elements, blocks->elements, threads, [&](std::int64_t begin, std::int64_t end) {
+      encode_block_row(blocks->name, x + begin, data + begin / blocks->elements * blocks->bytes,
+                       end - begin);
+    });
   }
   if (std::strcmp(q.format, "int8") == 0) {
     const std::int64_t width = std::max<std::int64_t>(q.columns, 1);

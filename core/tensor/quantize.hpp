@@ -1,5 +1,5 @@
-// Matrices into the block formats that quantize to a code book (nf4, fp4) or to integers (int8), as
-// bitsandbytes does it on the CPU.
+// Matrices into block formats: to a code book (nf4, fp4) or to integers (int8) as bitsandbytes does it
+// on the CPU, or into the blocks of GGUF files.
 #pragma once
 #include <graft/types.h>
 
@@ -17,7 +17,7 @@ std::span<const float, 16> code_book(std::string_view format);
 /// 256 values, ascending: 8 bits of which some are an exponent.
 const std::array<float, 256>& dynamic_map();
 
-/// A matrix in "nf4", "fp4" or "int8" with the sizes of its buffers and no buffers yet. `block` (a power
+/// A matrix in "nf4", "fp4", "int8" or a format of block_formats.hpp with the sizes of its buffers and no buffers yet. `block` (a power
 /// of two from 32 to 4096) and `nested` (scales as 8-bit codes) are for nf4 and fp4. Throws for
 /// what there is not.
 graft_quant quantized_shape(std::string_view format, std::int64_t rows, std::int64_t columns,

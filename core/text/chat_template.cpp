@@ -290,4 +290,10 @@ const std::string& ChatTemplate::source() const {
   return (found != programs_.end() ? found : programs_.begin())->second->source;
 }
 
+std::map<std::string, std::string> ChatTemplate::sources() const {
+  std::map<std::string, std::string> all;
+  for (const auto& [name, program] : programs_) all[name] = program->source;
+  return all;
+}
+
 }  // namespace graft::core

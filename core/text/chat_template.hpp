@@ -47,6 +47,8 @@ class ChatTemplate {
   const std::string& hash() const { return hash_; }
   /// Of the template for conversations without tools.
   const std::string& source() const;
+  /// All of them, by name.
+  std::map<std::string, std::string> sources() const;
 
   struct Program;
 

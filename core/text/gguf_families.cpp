@@ -48,6 +48,10 @@ bool names(const GgufFamily& family, std::string_view name) {
 
 }  // namespace
 
+std::span<const GgufFamily> gguf_families() {
+  return families;
+}
+
 const GgufFamily& gguf_family(std::string_view name, std::string_view who) {
   std::string known;
   for (const GgufFamily& family : families) {

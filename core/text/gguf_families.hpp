@@ -1,5 +1,6 @@
 // What the names of pre-tokenizers in .gguf files (tokenizer.ggml.pre) stand for.
 #pragma once
+#include <span>
 #include <string_view>
 
 #include "core/text/pre_tokenizer.hpp"
@@ -14,6 +15,8 @@ struct GgufFamily {
   bool ignore_merges = false;
   bool add_bos = false, add_sep = false;
 };
+
+std::span<const GgufFamily> gguf_families();
 
 /// Throws GRAFT_E_INVALID with the names that are known.
 const GgufFamily& gguf_family(std::string_view name, std::string_view who);

@@ -17,7 +17,16 @@ class Reader {
 
   std::shared_ptr<Tokenizer::Tables> run() {
     if (file_.has("tokenizer.huggingface.json")) {
-      return tables_from_json(file_.text("tokenizer.huggingface.json"), {}, {}, who_);
+      auto tables = tables_from_json(file_.text("tokenizer.huggingface.json"), {}, {}, who_);
+      const auto named = [&](std::string_view name, std::optional<std::int32_t>& token) {
+        const std::int64_t id = file_.integer(key(name), -1);
+        if (!token && id >= 0 && id < tables->size()) token = static_cast<std::int32_t>(id);
+      };
+      named("bos_token_id", tables->bos);
+      named("eos_token_id", tables->eos);
+      named("unknown_token_id", tables->unk);
+      named("padding_token_id", tables->pad);
+      return tables;
     }
     if (!file_.has("tokenizer.ggml.model")) {
       throw Error(GRAFT_E_NOT_FOUND,

@@ -90,7 +90,12 @@ class Quantized(CommandTest):
             self.assertEqual(layer["format"], "nf4")
             self.assertGreater(layer["largest"], layer["mean"])
             self.assertGreater(layer["mean"], 0)
-        self.assertNear(self.logprobs(self.folder / "merged"), self.logprobs(self.model, *chosen), 2e-5)
+        config = json.loads((self.folder / "merged" / "config.json").read_text())
+        self.assertEqual(config["quantization_config"]["bnb_4bit_quant_type"], "nf4")
+        together = self.logprobs(self.model, *chosen)
+        self.assertNear(self.logprobs(self.folder / "merged"), together, 0.5)
+        self.graft("merge", self.model, "--output", self.folder / "plain", "--format", "none", *chosen)
+        self.assertNear(self.logprobs(self.folder / "plain"), together, 2e-5)
 
     def test_refused(self):
         for wrong, says in (("nf5", "format"), ("nf4:block=48", "block"), ("nf4:double", "KEY=VALUE"),

@@ -45,10 +45,10 @@ def write_safetensors(path, tensors):
             file.write(data)
 
 
-def make_model(folder, hidden=32, vocab=512, layers=2, seed=1, tokenizer=True):
+def make_model(folder, hidden=32, vocab=512, layers=2, seed=1, tokenizer=True, inner=None):
     """A Llama with random weights and the tiny tokenizer."""
     folder.mkdir(parents=True)
-    heads, kv_heads, head_dim, inner = 4, 2, hidden // 4, hidden + 16
+    heads, kv_heads, head_dim, inner = 4, 2, hidden // 4, inner or hidden + 16
     config = {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden,
         "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads,

@@ -1,7 +1,7 @@
-"""Writes data/tensors/blocks.safetensors and small.gguf with the `gguf` package (0.19.0).
+"""Writes data/tensors/blocks.safetensors, encoded.safetensors and small.gguf with the `gguf` package (0.19.0).
 
 blocks.safetensors: for each block format "<format>.blocks" (bytes) and "<format>.values" (what
-gguf expands them to). small.gguf: values of every type, tensors of a few types.
+gguf expands them to). encoded.safetensors: "values", and for each format that gguf writes "<format>.blocks". small.gguf: values of every type, tensors of a few types.
 """
 
 import pathlib
@@ -42,6 +42,22 @@ def blocks():
     save_file(tensors, OUT / "blocks.safetensors")
 
 
+def encoded():
+    random = numpy.random.default_rng(5)
+    values = random.standard_normal((24, 96)).astype(numpy.float32)
+    values *= numpy.float32(10) ** random.integers(-4, 3, (24, 1)).astype(numpy.float32)
+    values[2, 32:64] = 0
+    values[3, :32] = 0.37  # no range
+    values[4, 5:9] = [7, -7, 7, -7]  # the first of equal magnitude
+    values[5, :32] = numpy.arange(32) - 15.5  # places half way
+    values[6, :32] = numpy.linspace(-1e-7, 1e-7, 32)
+    values[7, 3] = 60000
+    tensors = {"values": values}
+    for kind in (Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0):
+        tensors[f"{kind.name.lower()}.blocks"] = gguf.quants.quantize(values, kind)
+    save_file(tensors, OUT / "encoded.safetensors")
+
+
 def small():
     writer = gguf.GGUFWriter(OUT / "small.gguf", "llama")
     writer.add_uint8("a.u8", 200)
@@ -74,4 +90,5 @@ def small():
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     blocks()
+    encoded()
     small()

@@ -2,6 +2,7 @@
 
 "values": a matrix with an outlier, zeros and a block of zeros. For nf4 and fp4 and sizes of
 blocks "<type>.<block>[.nested].": codes, scales (and nested, offset), of some what they expand to.
+"mean.*": means of vectors.
 "tail.*": a number of elements that blocks do not divide. "codes8.*": the dynamic map of 8 bits.
 "int8.*": rows of integers.
 """
@@ -39,6 +40,12 @@ def main():
         for block in (32, 64, 4096):
             four_bits(f"{kind}.{block}", values, kind, block, False, out)
     four_bits("nf4.32.nested", values, "nf4", 32, True, out)
+    generator = torch.Generator().manual_seed(3)
+    sizes = [1, 3, 7, 8, 31, 33, 255, 257, 511, 513, 2049, 13824]
+    means = [torch.rand(n, generator=generator) * 0.1 for n in sizes]
+    out["mean.sizes"] = torch.tensor(sizes, dtype=torch.int32)
+    out["mean.values"] = torch.cat(means).half()
+    out["mean.means"] = torch.stack([v.half().float().mean() for v in means])
     out["map"] = functional.create_dynamic_map()
     # One block alone, after it one that is short, the number of elements odd.
     tail = torch.randn(101)

@@ -101,11 +101,20 @@ typedef int32_t (*graft_text_fn)(void* user, const char* piece, size_t size);
 GRAFT_API graft_status graft_generate(graft_model*, const char* request_json, graft_text_fn on_text,
                                       void* user, graft_text** out, graft_error* error);
 
-/* Writes a plain model folder: that of `path` with the adapters of options_json (as for
- * graft_model_open) in its weights. output_dir must not be there, or be empty. The answer is {"path",
- * "tensors": how many have changed}. GRAFT_E_INVALID for an adapter that is no change of weights. */
+/* Writes the model of `path` with the adapters of options_json in its weights: as for
+ * graft_model_open, and "format": "keep", the default, quantizes again what is quantized there,
+ * "none" expands it. output must not be there, or be an empty folder; a name that ends in .gguf gets
+ * a GGUF file. The answer is {"path", "tensors": how many have changed, "requantized": [..]}.
+ * GRAFT_E_INVALID for an adapter that is no change of weights. */
 GRAFT_API graft_status graft_merge(graft_engine*, const char* path, const char* options_json,
-                                   const char* output_dir, graft_text** out, graft_error* error);
+                                   const char* output, graft_text** out, graft_error* error);
+
+/* Writes the model of `path` in another format. options_json: {"format": "nf4", "fp4" or "int8" (a
+ * folder as bitsandbytes stores it), "q4_0", "q4_k_m", "q8_0", "f16", "bf16" or "f32" (a GGUF
+ * file); "block": 64, "double": true, "skip": ["lm_head"], "threads": 0}. output must not be there. The
+ * answer is {"path", "format", ..}. */
+GRAFT_API graft_status graft_quantize(graft_engine*, const char* path, const char* options_json,
+                                      const char* output, graft_text** out, graft_error* error);
 
 /* ---- training ---------------------------------------------------------------------------------- */
 

@@ -117,12 +117,20 @@ class Engine {
       return graft_inspect_json(handle_.get(), path.c_str(), detail::pointer(options_json), out, e);
     });
   }
-  /// A model folder with adapters in its weights; options as for Model.
+  /// A model with adapters in its weights; options as for Model, and "format".
   std::string merge(const std::string& path, const std::string& options_json,
-                    const std::string& output_dir) const {
+                    const std::string& output) const {
     return detail::text_of([&](graft_text** out, graft_error* e) {
-      return graft_merge(handle_.get(), path.c_str(), detail::pointer(options_json),
-                         output_dir.c_str(), out, e);
+      return graft_merge(handle_.get(), path.c_str(), detail::pointer(options_json), output.c_str(),
+                         out, e);
+    });
+  }
+  /// A model in another format.
+  std::string quantize(const std::string& path, const std::string& options_json,
+                       const std::string& output) const {
+    return detail::text_of([&](graft_text** out, graft_error* e) {
+      return graft_quantize(handle_.get(), path.c_str(), detail::pointer(options_json),
+                            output.c_str(), out, e);
     });
   }
   graft_engine* get() const noexcept { return handle_.get(); }
