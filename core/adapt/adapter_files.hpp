@@ -1,5 +1,5 @@
-// Adapters as PEFT folders: adapter_config.json, adapter_model.safetensors, and graft.json for what
-// PEFT's files have no place for.
+// Adapters as folders of PEFT or of the adapters library: a configuration, a file of tensors, and
+// graft.json for what those have no place for.
 #pragma once
 #include <string>
 #include <vector>
@@ -13,7 +13,7 @@ namespace graft::core {
 struct Origin {
   std::string base_path, base_fingerprint, template_hash;
   Json quantization = nullptr;  ///< how the base was quantized while it was loaded; null: not
-  Json facts = Json::object();  ///< of the base model: hidden, layers, heads, kv_heads, kv_features
+  Json facts = Json::object();  ///< of the base model: type, hidden, layers, heads, ..
 };
 
 /// A trained tensor to write: its name without PEFT's prefix, extents, and its f32 values, which are
@@ -32,13 +32,22 @@ void save_adapter(const fs::path& folder, const MethodEntry& entry,
                   const std::vector<StoredTensor>& tensors, const Origin& origin,
                   const std::vector<std::string>& attached);
 
-/// The values of the entry's parameters from a PEFT folder; by parameter, empty for those of other
-/// entries and those that are not saved. Throws GRAFT_E_INVALID naming the tensor that is missing, has
-/// another shape, or belongs to no parameter and is not among `may_be_there`.
+/// The configuration file of a folder: adapter_config.json, or that of an AdapterFusion; an empty
+/// path where there is neither.
+fs::path adapter_config_path(const fs::path& folder);
+
+/// The file with the tensors of a folder, also where there is none.
+fs::path adapter_weights_path(const fs::path& folder);
+
+/// What an adapter of the adapters library is called, as in the keys of its tensors.
+std::string adapter_name(const fs::path& folder);
+
+/// The values of the parameters of entry number `index` from a folder; by parameter, empty for those
+/// of other entries and those that are not saved. Throws GRAFT_E_INVALID naming the tensor that is
+/// missing, has another shape, or belongs to no parameter.
 std::vector<std::vector<float>> load_adapter(const fs::path& folder,
                                              const std::vector<Parameter>& parameters,
-                                             std::size_t entry,
-                                             const Json& may_be_there = Json::array());
+                                             std::size_t index, const MethodEntry& entry);
 
 /// A tensor of an adapter, by its name without PEFT's prefix.
 std::vector<float> adapter_tensor(const fs::path& folder, const std::string& name,

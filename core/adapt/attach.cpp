@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/adapt/attach_state.hpp"
+#include "core/adapt/library_files.hpp"
 #include "core/adapt/site_options.hpp"
 #include "core/adapt/targets.hpp"
 #include "core/base/error.hpp"
@@ -96,7 +97,8 @@ graft_tensor* site_param(graft_site* site, const graft_param_desc* desc, graft_e
     p.name = shared ? std::string(d.name) : c.set->sites[c.site].name + "." + d.name;
     if (shared) p.key = cat("base_model.", d.name);
     if (const auto& storage = c.set->storages[c.entry]) {
-      p.key = storage->tensors.value(d.name, p.key);
+      p.key = storage->of_peft() ? storage->tensors.value(d.name, p.key)
+                                 : library_key(storage->layout, p.name);
     }
     std::int64_t n = 1;
     for (std::uint32_t i = 0; i < d.n_dims; ++i) {

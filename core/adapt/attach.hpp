@@ -21,10 +21,12 @@ struct MethodEntry {
   Json options;         ///< the plugin's options, defaults filled in
   Json host;            ///< the host's: targets, exclude, layers, modules_to_save
   bool loaded = false;  ///< from an adapter folder, whose targets may name what this model lacks
-  /// Token ids of the options that the schema marks "x-graft-tokens".
+  /// What stands in the place of options for the plugin: token ids of those that the schema marks
+  /// "x-graft-tokens", {"name", "path", "options"} of the folders of those marked "x-graft-adapters".
   Json tokens = Json::object();
+  std::vector<std::string> fuses;  ///< names of the adapters that this one fuses
 
-  /// The options as the plugin reads them: ids in the place of texts.
+  /// The options as the plugin reads them.
   Json seen() const;
 };
 

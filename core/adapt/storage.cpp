@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/adapt/storage_fields.hpp"
 #include "core/base/error.hpp"
 
 namespace graft::core {
@@ -25,48 +26,17 @@ constexpr const char* kPlain[] = {"peft_type",      "task_type",     "base_model
 /// PEFT also finds out by itself.
 constexpr const char* kTransposed = "fan_in_fan_out";
 
-/// Keys that have no counterpart here: supported only where they are empty or false.
-bool is_empty(const Json& v) {
-  return v.is_null() || (v.is_boolean() && !v.get<bool>()) || (v.is_structured() && v.empty());
-}
-
-struct Field {
-  std::string key;
-  Json missing, values;
-};
-
-Field field_of(const Json& text) {
-  if (text.is_string()) return {text.get<std::string>(), nullptr, nullptr};
-  return {text.at("key").get<std::string>(), text.value("missing", Json(nullptr)),
-          text.value("values", Json(nullptr))};
-}
-
-Json theirs(const Field& field, const Json& ours) {
-  if (field.values.is_null()) return ours;
-  const auto found = field.values.find(ours.is_string() ? ours.get<std::string>() : ours.dump());
-  if (found == field.values.end()) {
-    throw Error(GRAFT_E_INVALID,
-                cat("the value ", ours.dump(), " has no counterpart in PEFT's '", field.key, "'."));
-  }
-  return found->at(0);
-}
-
-Json ours(const Field& field, const Json& value, std::string_view who) {
-  if (field.values.is_null()) return value;
-  for (auto it = field.values.begin(); it != field.values.end(); ++it) {
-    if (std::find(it.value().begin(), it.value().end(), value) != it.value().end()) return it.key();
-  }
-  throw Error(GRAFT_E_INVALID,
-              cat(who, ": \"", field.key, "\": ", value.dump(), " is not supported."));
-}
-
 }  // namespace
 
 std::optional<Storage> storage_of(const graft_method_api& api) {
   if (!api.storage) return std::nullopt;
   const Json text = parse_json(api.storage, cat("storage of method ", api.name));
   Storage s;
-  s.peft_type = text.at("peft_type").get<std::string>();
+  s.layout = text.value("layout", s.layout);
+  s.peft_type = text.value("peft_type", std::string());
+  s.places = text.value("places", s.places);
+  s.copies = text.value("copies", s.copies);
+  s.flexible = text.value("flexible", std::string());
   s.fields = text.value("fields", Json::object());
   s.constants = text.value("constants", Json::object());
   s.ignored = text.value("ignored", Json::array());
@@ -124,7 +94,7 @@ Json to_peft(const graft_method_api& api, const Json& options, const Json& host,
              const std::string& base_model, const std::vector<std::string>& attached,
              const Json& facts) {
   const auto storage = storage_of(api);
-  if (!storage) {
+  if (!storage || !storage->of_peft()) {
     throw Error(GRAFT_E_INVALID, cat("method '", api.name, "' has no PEFT format."));
   }
   Json config = Json::object();
@@ -172,7 +142,9 @@ Json to_peft(const graft_method_api& api, const Json& options, const Json& host,
 std::pair<Json, Json> from_peft(const graft_method_api& api, const Json& config,
                                 std::string_view who) {
   const auto storage = storage_of(api);
-  if (!storage) throw Error(GRAFT_E_INVALID, cat("method '", api.name, "' has no PEFT format."));
+  if (!storage || !storage->of_peft()) {
+    throw Error(GRAFT_E_INVALID, cat("method '", api.name, "' has no PEFT format."));
+  }
   Json options = Json::object(), host = Json::object();
   std::map<std::string, bool> used;
   for (const char* key : kPlain) used[key] = true;

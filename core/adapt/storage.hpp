@@ -21,15 +21,24 @@ namespace graft::core {
 ///   model:     key of PEFT -> what it tells of the base model
 ///   computed:  tensors of the file that the method makes from its parameters
 ///   beside:    options where the folder lacks the parameters that are kept beside PEFT's file
+/// With a layout other than "peft" the files are those of the adapters library:
+///   layout:    "adapters" (an adapter) or "fusion" (an AdapterFusion)
+///   places:    option (a boolean) -> end of the names of the sites that it adds to each layer
+///   copies:    [part of a parameter's name, what stands for it in a second key]: written twice
+///   flexible:  option (a boolean) that holds in a model of the library's with heads of its own
 struct Storage {
+  std::string layout = "peft";
   std::string peft_type;
   Json fields = Json::object(), constants = Json::object(), ignored = Json::array(),
        host = Json::array({"targets", "exclude", "layers", "modules_to_save"}),
-       tensors = Json::object(), model = Json::object(), computed = Json::array(), beside;
+       tensors = Json::object(), model = Json::object(), computed = Json::array(), beside,
+       places = Json::object(), copies = Json::array();
+  std::string flexible;
+  bool of_peft() const { return layout == "peft"; }
   bool has_host(const std::string& option) const;
 };
 
-/// nullopt for a method without a PEFT format.
+/// nullopt for a method that is stored natively only.
 std::optional<Storage> storage_of(const graft_method_api& api);
 
 /// How many of the method's constants the configuration contradicts: of several methods with one

@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "core/adapt/adapter_files.hpp"
+#include "core/adapt/library_files.hpp"
 #include "core/api/engine.hpp"
 #include "core/api/guard.hpp"
 #include "core/base/schema.hpp"
 #include "core/tensor/gguf.hpp"
 #include "core/tensor/safetensors.hpp"
+#include "core/tensor/torch_file.hpp"
 #include "core/train/run_config.hpp"
 
 using namespace graft::core;
@@ -16,19 +18,21 @@ namespace graft::core {
 namespace {
 
 bool is_adapter(const fs::path& path) {
-  return fs::exists(path / "adapter_config.json") || fs::exists(path / "graft.json");
+  return !adapter_config_path(path).empty() || fs::exists(path / "graft.json");
 }
 
 Json inspect_adapter(const fs::path& path, Registry& registry) {
   Json json = {{"kind", "adapter"}, {"path", path.string()}};
-  const fs::path settings = path / "adapter_config.json";
+  const fs::path settings = adapter_config_path(path);
   const Json config =
-      fs::exists(settings) ? parse_json(read_file(settings), settings.string()) : Json::object();
+      settings.empty() ? Json::object() : parse_json(read_file(settings), settings.string());
   if (!config.is_object()) {
-    throw Error(GRAFT_E_INVALID, cat("'", path.string(), "': adapter_config.json is no object."));
+    throw Error(GRAFT_E_INVALID, cat("'", path.string(), "': its configuration is no object."));
   }
   json["peft_type"] = config.value("peft_type", Json());
-  json["base"] = config.value("base_model_name_or_path", Json());
+  const bool of_library = is_library_config(config);
+  if (of_library) json["library"] = config.value("version", Json());
+  json["base"] = config.value(of_library ? "model_name" : "base_model_name_or_path", Json());
   try {
     const MethodEntry entry = loaded_entry(path, registry);
     json["method"] = entry.api.name;
@@ -41,7 +45,7 @@ Json inspect_adapter(const fs::path& path, Registry& registry) {
   }
   const Json notes = adapter_notes(path);
   if (!notes.is_null()) json["notes"] = notes;
-  const Json file = inspect_safetensors(path / "adapter_model.safetensors");
+  const Json file = inspect_tensors(adapter_weights_path(path));
   json["parameters"] = file["elements"];
   json["tensors"] = file["tensors"];
   return json;
@@ -97,15 +101,16 @@ Json inspect(const fs::path& path, const InspectOptions& options, Registry& regi
   }
   if (fs::is_directory(path)) return inspect_folder(path, registry);
   const std::string ending = path.extension().string();
-  if (ending == ".safetensors") return inspect_safetensors(path);
+  if (ending == ".safetensors" || ending == ".bin") return inspect_tensors(path);
   if (ending == ".gguf") return inspect_gguf(path);
   return inspect_data(path, options, log);
 }
 
-Json inspect_safetensors(const fs::path& path) {
-  const Safetensors file = Safetensors::open(path);
-  Json metadata = Json::object(), tensors = Json::array();
-  for (const auto& [key, value] : file.metadata()) metadata[key] = value;
+namespace {
+
+template <class File>
+void list_tensors(const File& file, Json& json) {
+  Json tensors = Json::array();
   std::int64_t elements = 0;
   for (const std::string& name : file.names()) {
     const std::vector<std::int64_t>& shape = file.shape(name);
@@ -114,8 +119,28 @@ Json inspect_safetensors(const fs::path& path) {
     elements += n;
     tensors.push_back({{"name", name}, {"dtype", file.type(name)}, {"shape", shape}});
   }
-  return {{"kind", "safetensors"}, {"path", path.string()}, {"bytes", fs::file_size(path)},
-          {"elements", elements},  {"metadata", metadata},  {"tensors", tensors}};
+  json["elements"] = elements;
+  json["tensors"] = tensors;
+}
+
+}  // namespace
+
+Json inspect_tensors(const fs::path& path) {
+  Json json = {{"kind", "torch"}, {"path", path.string()}};
+  if (path.extension() != ".safetensors") {
+    const TorchFile file = TorchFile::open(path);
+    json["bytes"] = fs::file_size(path);
+    list_tensors(file, json);
+    return json;
+  }
+  const Safetensors file = Safetensors::open(path);
+  Json metadata = Json::object();
+  for (const auto& [key, value] : file.metadata()) metadata[key] = value;
+  json["kind"] = "safetensors";
+  json["bytes"] = fs::file_size(path);
+  json["metadata"] = metadata;
+  list_tensors(file, json);
+  return json;
 }
 
 }  // namespace graft::core

@@ -22,7 +22,7 @@ Json inspect(const fs::path& path, const InspectOptions& options, Registry& regi
 // Its parts, by kind.
 Json inspect_model(const fs::path& path);
 Json inspect_tokenizer(const fs::path& path);
-Json inspect_safetensors(const fs::path& path);
+Json inspect_tensors(const fs::path& path);
 Json inspect_gguf(const fs::path& path);
 Json inspect_data(const fs::path& path, const InspectOptions& options, const Log& log);
 

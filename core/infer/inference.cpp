@@ -9,6 +9,7 @@
 #include "core/plugin/host_config.hpp"
 #include "core/tensor/dtype.hpp"
 #include "core/text/detokenizer.hpp"
+#include "core/train/fused.hpp"
 #include "core/train/run_config.hpp"
 
 namespace graft::core {
@@ -114,6 +115,29 @@ std::vector<bool> active_adapters(const Json& request, const Json& adapters) {
 
 }  // namespace
 
+std::vector<MethodEntry> open_entries(std::vector<AdapterChoice>& choices, Registry& registry,
+                                      const Text& text) {
+  std::vector<MethodEntry> entries;
+  std::vector<fs::path> folders;
+  for (const AdapterChoice& a : choices) {
+    entries.push_back(loaded_entry(a.folder, registry));
+    folders.push_back(a.folder);
+  }
+  const std::vector<bool> remains = fuse(entries, folders, registry);
+  for (std::size_t i = remains.size(); i-- > 0;) {
+    if (remains[i]) continue;
+    if (choices[i].strength != 1) {
+      throw Error(GRAFT_E_INVALID,
+                  cat("the adapter '", folders[i].string(), "' is fused by another, so it has no ",
+                      "strength of its own. Give the strength to the fusion."));
+    }
+    choices.erase(choices.begin() + static_cast<std::ptrdiff_t>(i));
+    entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  for (MethodEntry& entry : entries) tokenize_options(entry, text);
+  return entries;
+}
+
 Inference::Inference(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Inference::~Inference() = default;
 const Text& Inference::text() const {
@@ -141,11 +165,10 @@ std::unique_ptr<Inference> Inference::open(const fs::path& path, const Inference
   const Origin origin = {path.string(), model.checkpoint().fingerprint(),
                          state->text.template_hash(), origin_of(options.quantization),
                          model_facts(model.config())};
-  std::vector<MethodEntry> entries;
+  std::vector<AdapterChoice> choices = options.adapters;
+  std::vector<MethodEntry> entries = open_entries(choices, registry, state->text);
   std::vector<double> strengths;
-  for (const AdapterChoice& a : options.adapters) {
-    entries.push_back(loaded_entry(a.folder, registry));
-    tokenize_options(entries.back(), state->text);
+  for (const AdapterChoice& a : choices) {
     strengths.push_back(a.strength);
     compare_origin(a.folder, origin, log);
     state->adapters.push_back({{"path", a.folder.string()}, {"strength", a.strength}});
@@ -153,9 +176,9 @@ std::unique_ptr<Inference> Inference::open(const fs::path& path, const Inference
   auto adapters = std::make_unique<AdapterSet>(decoder_sites(model.config()), std::move(entries),
                                                base_tensors(model.config()), log);
   std::vector<std::vector<float>> values(adapters->parameters().size());
-  for (std::size_t e = 0; e < options.adapters.size(); ++e) {
-    auto loaded = load_adapter(options.adapters[e].folder, adapters->parameters(), e,
-                               computed_names(adapters->entries()[e]));
+  for (std::size_t e = 0; e < choices.size(); ++e) {
+    auto loaded =
+        load_adapter(choices[e].folder, adapters->parameters(), e, adapters->entries()[e]);
     for (std::size_t i = 0; i < loaded.size(); ++i) {
       if (!loaded[i].empty()) values[i] = std::move(loaded[i]);
     }

@@ -26,6 +26,11 @@ struct InferenceOptions {
   std::vector<AdapterChoice> adapters;  ///< active together, outermost last
 };
 
+/// The entries of the adapters that are given. Those that a later one fuses take no part by themselves
+/// and leave `choices`.
+std::vector<MethodEntry> open_entries(std::vector<AdapterChoice>& choices, Registry& registry,
+                                      const Text& text);
+
 /// What generate() is asked for.
 struct GenerateRequest {
   std::vector<std::int32_t> input_ids;

@@ -104,11 +104,10 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
   const Text text = Text::open(path, {}, model.config().vocab, log);
   const int threads = std::max(1, static_cast<int>(device.info().threads));
   if (options.quantization.makes()) model.load(threads);
-  std::vector<MethodEntry> entries;
+  std::vector<AdapterChoice> choices = options.adapters;
+  std::vector<MethodEntry> entries = open_entries(choices, registry, text);
   std::vector<double> strengths;
-  for (const AdapterChoice& a : options.adapters) {
-    entries.push_back(loaded_entry(a.folder, registry));
-    tokenize_options(entries.back(), text);
+  for (const AdapterChoice& a : choices) {
     strengths.push_back(a.strength);
     compare_origin(a.folder,
                    {path.string(), checkpoint.fingerprint(), text.template_hash(),
@@ -119,9 +118,8 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
                  log);
   const auto base = [&](const std::string& name) { return model.values(name); };
   ParameterValues values(set.parameters().size());
-  for (std::size_t e = 0; e < options.adapters.size(); ++e) {
-    auto loaded = load_adapter(options.adapters[e].folder, set.parameters(), e,
-                               computed_names(set.entries()[e]));
+  for (std::size_t e = 0; e < choices.size(); ++e) {
+    auto loaded = load_adapter(choices[e].folder, set.parameters(), e, set.entries()[e]);
     for (std::size_t i = 0; i < loaded.size(); ++i) {
       if (!loaded[i].empty()) values[i] = std::move(loaded[i]);
     }

@@ -9,6 +9,7 @@
 
 #include "core/adapt/adapter_files.hpp"
 #include "core/adapt/between_steps.hpp"
+#include "core/adapt/library_files.hpp"
 #include "core/adapt/side.hpp"
 #include "core/adapt/storage.hpp"
 #include "core/base/config_error.hpp"
@@ -75,6 +76,8 @@ struct Run::State {
   void start();
   StepMetrics one_step();
   void save_adapters(const fs::path& folder);
+  std::vector<std::string> attached(std::size_t entry) const;
+  void warn_of_native_files() const;
   std::vector<float> stored(std::size_t parameter) const;
   Json progress();
   void require_same_material(const Json& before);
@@ -116,6 +119,7 @@ Run::Run(RunConfig config, Registry& registry, const Log& log, RunOptions option
   const bool written = std::all_of(c.load.begin(), c.load.end(),
                                    [](const fs::path& folder) { return folder.empty(); });
   s.adapters = written ? of_the_config(attach) : attach();
+  s.warn_of_native_files();
   const Bounds eval_bounds = s.eval ? s.eval->bounds() : Bounds{};
   s.trainer = std::make_unique<Trainer>(s.device, std::move(model), *s.adapters,
                                         registry.optimizer(c.optimizer), c.optimizer_options, log,
@@ -149,8 +153,8 @@ void Run::State::start() {
   for (std::size_t e = 0; e < config.methods.size(); ++e) {
     if (config.load[e].empty()) continue;
     compare_origin(config.load[e], origin, log);
-    const auto values = load_adapter(config.load[e], adapters->parameters(), e,
-                                     computed_names(adapters->entries()[e]));
+    const auto values =
+        load_adapter(config.load[e], adapters->parameters(), e, adapters->entries()[e]);
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (!values[i].empty()) trainer->set(i, values[i]);
     }
@@ -249,11 +253,29 @@ void Run::State::save_adapters(const fs::path& folder) {
       tensors.push_back(computed_tensor(device, *adapters, e, name, values));
     }
     const fs::path target = adapters->entries().size() == 1 ? folder : folder / entry.name;
-    std::vector<std::string> attached;
-    for (const std::size_t site : adapters->attached(e)) {
-      attached.push_back(adapters->sites()[site].name);
-    }
-    save_adapter(target, entry, tensors, origin, attached);
+    save_adapter(target, entry, tensors, origin, attached(e));
+  }
+}
+
+/// Names of the sites of an entry.
+std::vector<std::string> Run::State::attached(std::size_t entry) const {
+  std::vector<std::string> names;
+  for (const std::size_t site : adapters->attached(entry)) {
+    names.push_back(adapters->sites()[site].name);
+  }
+  return names;
+}
+
+void Run::State::warn_of_native_files() const {
+  for (std::size_t e = 0; e < adapters->entries().size(); ++e) {
+    const MethodEntry& entry = adapters->entries()[e];
+    const auto storage = storage_of(entry.api);
+    if (!storage || storage->of_peft()) continue;
+    const std::string why = library_refusal(entry, origin.facts, attached(e));
+    if (why.empty()) continue;
+    log.warning("run",
+                cat("'", entry.name, "' is saved for graft alone. The adapters library could ",
+                    "not load it: ", why, "."));
   }
 }
 

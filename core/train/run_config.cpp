@@ -5,11 +5,13 @@
 #include <set>
 
 #include "core/adapt/adapter_files.hpp"
+#include "core/adapt/library_files.hpp"
 #include "core/adapt/storage.hpp"
 #include "core/base/config_error.hpp"
 #include "core/base/pattern.hpp"
 #include "core/base/schema.hpp"
 #include "core/base/size.hpp"
+#include "core/train/fused.hpp"
 #include "core/train/method_schema.hpp"
 #include "core/train/run_schema.hpp"
 
@@ -100,6 +102,12 @@ void read_method(RunConfig& c, std::size_t index, const fs::path& folder, Regist
     own_targets(json, schema);
     std::tie(entry.options, entry.host) = split(json, schema);
     for (const auto& [name, property] : method.own.items()) entry.options.erase(name);
+    if (const std::string option = fused_option(entry.api); !option.empty()) {
+      for (Json& path : json[option]) {
+        path = fs::absolute(folder / path.get<std::string>()).lexically_normal().string();
+      }
+      entry.options[option] = json[option];
+    }
     if (!method.quantization.empty()) ask_quantization(c, json.at(method.quantization), who);
     entry.name = json.value("name", type);
   }
@@ -188,18 +196,30 @@ void make_absolute(Json& object, const char* key, const fs::path& folder) {
 }
 
 /// Names become folders beside the files of a run.
-void require_folder_name(const std::string& name) {
-  const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+bool is_plain_name(const std::string& name) {
+  return std::all_of(name.begin(), name.end(), [](unsigned char c) {
     return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.' || c >= 0x80;
   });
-  const bool taken = name == "checkpoints" || name == "metrics.jsonl" || name == "run.json" ||
-                     name == "plan.txt" || name == "graft.json" || name.starts_with("adapter_");
-  if (plain && !taken && !name.empty() && name[0] != '.') return;
-  throw Error(GRAFT_E_INVALID, cat(kWho, ": '", name, "' is no name for an adapter: ",
-                                   taken ? "a run has a file or folder of that name"
-                                         : "it becomes a folder's, so letters, digits, '_', '-' "
-                                           "and '.' (not in front) can be in it",
-                                   "."));
+}
+
+bool is_taken_name(const std::string& name) {
+  const bool file = name.ends_with(".json") || name.ends_with(".safetensors") ||
+                    name.ends_with(".jsonl") || name.ends_with(".bin") || name.ends_with(".txt");
+  return name == "checkpoints" || file;
+}
+
+bool is_folder_name(const std::string& name) {
+  return is_plain_name(name) && !is_taken_name(name) && !name.empty() && name[0] != '.';
+}
+
+void require_folder_name(const std::string& name) {
+  if (is_folder_name(name)) return;
+  throw Error(GRAFT_E_INVALID,
+              cat(kWho, ": '", name, "' is no name for an adapter: ",
+                  is_taken_name(name) ? "a run has a file or folder of that name"
+                                      : "it becomes a folder's, so letters, digits, '_', '-' "
+                                        "and '.' (not in front) can be in it",
+                  "."));
 }
 
 /// What adapter folders say of methods.
@@ -209,6 +229,12 @@ void read_loaded(RunConfig& c, Registry& registry) {
     c.methods[i] = loaded_entry(c.load[i], registry);
     const Json& json = c.json["methods"][i];
     if (json.contains("name")) c.methods[i].name = json["name"];
+  }
+  const std::vector<bool> remains = fuse(c.methods, c.load, registry);
+  for (std::size_t i = remains.size(); i-- > 0;) {
+    if (remains[i]) continue;
+    c.methods.erase(c.methods.begin() + static_cast<std::ptrdiff_t>(i));
+    c.load.erase(c.load.begin() + static_cast<std::ptrdiff_t>(i));
   }
 }
 
@@ -273,6 +299,18 @@ RunConfig read_run_config(std::string_view text, const fs::path& folder, Registr
 
 namespace {
 
+/// Names of the adapters that a configuration says are fused.
+std::vector<std::string> fused_names(const Json& config, const fs::path& file, const char* key) {
+  std::vector<std::string> names;
+  for (const Json& name : config.value(key, Json::array())) {
+    if (!name.is_string()) {
+      throw Error(GRAFT_E_INVALID, cat(file.string(), ": \"", key, "\" is no list of names."));
+    }
+    names.push_back(name.get<std::string>());
+  }
+  return names;
+}
+
 /// An adapter of a method without a PEFT format: all is in graft.json.
 MethodEntry native_entry(const fs::path& folder, Registry& registry) {
   const fs::path file = folder / "graft.json";
@@ -288,41 +326,66 @@ MethodEntry native_entry(const fs::path& folder, Registry& registry) {
   entry.options = validate(notes.value("options", Json::object()), schema, file.string());
   entry.host = validate(notes.value("host", Json::object()), host_method_schema(), file.string());
   own_targets(entry.host, schema);
+  entry.fuses = fused_names(notes, file, "fuses");
   entry.loaded = true;
   return entry;
+}
+
+/// Of the installed methods that a file's configuration may mean the one that it contradicts least.
+std::string meant_method(const Json& config, const fs::path& file, Registry& registry) {
+  const bool of_library = is_library_config(config);
+  const Json& options = of_library ? config["config"] : config;
+  const std::string wanted = !of_library                        ? text_at(config, "peft_type")
+                             : config.contains("adapter_names") ? "fusion"
+                                                                : "adapters";
+  const std::string architecture = of_library ? text_at(options, "architecture") : "";
+  std::string meant;
+  std::size_t fewest = 0;
+  for (const std::string& name : registry.names(PluginKind::kMethod)) {
+    const auto storage = storage_of(registry.method(name));
+    if (!storage || storage->of_peft() == of_library || !architecture.empty()) continue;
+    if ((of_library ? storage->layout : storage->peft_type) != wanted) continue;
+    const std::size_t n = contradictions(*storage, options);
+    if (!meant.empty() && n >= fewest) continue;
+    meant = name;
+    fewest = n;
+  }
+  if (!meant.empty()) return meant;
+  throw Error(GRAFT_E_NOT_FOUND,
+              cat(file.string(), ": no installed method plugin reads ",
+                  !of_library            ? cat("the peft_type '", wanted, "'")
+                  : architecture.empty() ? cat("what the adapters library calls ", wanted)
+                                         : cat("the adapters library's '", architecture, "'"),
+                  ". `graft plugins` lists what is installed."));
 }
 
 }  // namespace
 
 MethodEntry loaded_entry(const fs::path& folder, Registry& registry) {
-  const fs::path file = folder / "adapter_config.json";
-  if (!fs::exists(file) && fs::exists(folder / "graft.json")) {
-    return native_entry(folder, registry);
-  }
+  const fs::path known = adapter_config_path(folder);
+  if (known.empty() && fs::exists(folder / "graft.json")) return native_entry(folder, registry);
+  const fs::path file = known.empty() ? folder / "adapter_config.json" : known;
   const Json config = parse_json(read_file(file), file.string());
-  const std::string peft_type = text_at(config, "peft_type");
-  std::string meant;
-  std::size_t fewest = 0;
-  for (const std::string& name : registry.names(PluginKind::kMethod)) {
-    const auto storage = storage_of(registry.method(name));
-    if (!storage || storage->peft_type != peft_type) continue;
-    const std::size_t n = contradictions(*storage, config);
-    if (!meant.empty() && n >= fewest) continue;
-    meant = name;
-    fewest = n;
-  }
-  if (meant.empty()) {
-    throw Error(GRAFT_E_NOT_FOUND,
-                cat(file.string(), ": no installed method plugin reads the peft_type '", peft_type,
-                    "'. `graft plugins` lists what is installed."));
-  }
   MethodEntry entry;
-  entry.name = meant;
-  entry.api = registry.method(meant);
-  const Json schema = parse_json(entry.api.config_schema, meant);
-  auto [options, host] = from_peft(entry.api, config, file.string());
-  const Json beside = storage_of(entry.api)->beside;
-  if (beside.is_object() && !has_parameters_beside(folder)) options.update(beside);
+  entry.name = meant_method(config, file, registry);
+  entry.api = registry.method(entry.name);
+  const Json schema = parse_json(entry.api.config_schema, entry.name);
+  Json options, host = Json::object();
+  if (is_library_config(config)) {
+    options = from_library(entry.api, config, file.string());
+    entry.fuses = fused_names(config, file, "adapter_names");
+    const std::string name = text_at(config, "name");
+    if (entry.fuses.empty() && is_folder_name(name)) entry.name = name;
+    const Json notes = adapter_notes(folder);
+    const std::string option = fused_option(entry.api);
+    if (!option.empty() && notes.is_object() && notes.contains("options")) {
+      options[option] = notes["options"].value(option, Json::array());
+    }
+  } else {
+    std::tie(options, host) = from_peft(entry.api, config, file.string());
+    const Json beside = storage_of(entry.api)->beside;
+    if (beside.is_object() && !has_parameters_beside(folder)) options.update(beside);
+  }
   entry.options = validate(options, schema, file.string());
   entry.host = validate(host, host_method_schema(), file.string());
   own_targets(entry.host, schema);

@@ -93,7 +93,8 @@ Encoder Text::encoder() const {
 }
 
 Json model_facts(const DecoderConfig& c) {
-  return {{"hidden", c.hidden},
+  return {{"type", std::string(c.family->type)},
+          {"hidden", c.hidden},
           {"layers", c.layers},
           {"heads", c.heads},
           {"kv_heads", c.kv_heads},
@@ -124,11 +125,6 @@ void tokenize_options(MethodEntry& entry, const Text& text) {
     entry.tokens[it.key()] =
         words.empty() ? Json::array() : Json(text.tokenizer().ids(words, true));
   }
-}
-
-Json computed_names(const MethodEntry& entry) {
-  const auto storage = storage_of(entry.api);
-  return storage ? storage->computed : Json::array();
 }
 
 void require_same_run(const Json& before, const Json& now) {

@@ -55,9 +55,6 @@ void warn_of_expanded(const Model& model, const Log& log);
 /// Turns the texts of options that the method's schema marks "x-graft-tokens" into token ids.
 void tokenize_options(MethodEntry& entry, const Text& text);
 
-/// Names of the tensors that the method computes for its file, and that loading leaves alone.
-Json computed_names(const MethodEntry& entry);
-
 /// Throws GRAFT_E_INVALID naming the first key in which two resolved run.json differ; "output" may.
 void require_same_run(const Json& before, const Json& now);
 

@@ -5,6 +5,7 @@
   training   random models, adapters and runs: graft goes on from PEFT's adapter (losses, gradient norms,
              weights), PEFT computes the same with what graft saved, and goes on from it as graft does
   methods    the same for every other method
+  adapters   bottleneck adapters and AdapterFusion, in the files of the adapters library and beside it
   fresh      an adapter that graft begins itself: PEFT loads it and computes the same
   quant      SmolLM2 over nf4: log-probabilities and six steps, beside bitsandbytes
   smollm2    SmolLM2-135M-Instruct: log-probabilities from the folder and the GGUF, and six steps of LoRA
@@ -315,8 +316,23 @@ def text(live, draw):
         live.case(title, body)
 
 
-PARTS = {"scores": scores, "training": training, "methods": methods, "fresh": fresh, "smollm2": smollm, "quant": quant,
-         "text": text}
+def adapters(live, draw):
+    """In an environment of its own, as the library needs another transformers."""
+    made = subprocess.run([str(ROOT / "scripts" / "parity" / "peers_adapters.sh")], check=True, stdout=subprocess.PIPE, text=True)
+    seed = str(draw.randrange(1 << 20))
+
+    def body(report):
+        done = subprocess.run([made.stdout.strip(), str(ROOT / "scripts" / "parity" / "library.py"), "--graft",
+                               live.options.graft, "--seed", seed, "--threads", str(live.options.threads), "--backends",
+                               *live.options.backends], check=False)
+        if done.returncode != 0:
+            report.failures.append(f"library.py --seed {seed} found differences, see above")
+
+    live.case("the adapters library", body)
+
+
+PARTS = {"scores": scores, "training": training, "methods": methods, "adapters": adapters, "fresh": fresh,
+         "smollm2": smollm, "quant": quant, "text": text}
 
 
 def main():

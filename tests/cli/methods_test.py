@@ -94,6 +94,79 @@ class Merging(CommandTest):
         self.refused("merge", self.model, "--adapter", adapters[0], "--output", self.model, says=["is there already"])
 
 
+class LibraryAdapters(CommandTest):
+    """Bottleneck adapters and their fusion, in the files of the adapters library."""
+    SWITCHES = {"type": "adapter", "reduction": 4}
+
+    def trained(self, name, **options):
+        run = self.run_file(methods=[{**self.SWITCHES, **options}], train={"steps": 3}, optimizer={"lr": 0.05},
+                            output={"name": name})
+        self.graft("train", run, "--force", "--quiet", "--output.dir", self.folder / name)
+        return self.folder / name
+
+    def logprobs(self, *adapters):
+        rows = write_lines(self.folder / "rows.jsonl", ROWS)
+        chosen = [a for folder in adapters for a in ("--adapter", folder)]
+        done = self.graft("score", self.model, "--input", rows, "--dtype", "f32", "--backend", "ref", "--quiet", *chosen)
+        return [p for line in read_lines(done.stdout) for p in line["logprobs"][1:]]
+
+    def fusion(self, *adapters, **options):
+        method = {"type": "adapter_fusion", "adapters": [str(a) for a in adapters], **options}
+        return self.run_file(methods=[method], train={"steps": 3}, optimizer={"lr": 0.05})
+
+    def test_each_of_both_files_is_enough(self):
+        folder = self.trained("one")
+        wanted = self.logprobs(folder)
+        self.assertNotEqual(wanted, self.logprobs())
+        (folder / "adapter.safetensors").unlink()
+        self.assertEqual(wanted, self.logprobs(folder))
+        found = json.loads(self.graft("inspect", folder, "--json").stdout)
+        self.assertEqual((found["method"], found["library"]), ("adapter", "adapters.1.3.0"))
+        self.assertEqual(len(found["tensors"]), 2 * 4)
+        found = json.loads(self.graft("inspect", folder / "pytorch_adapter.bin", "--json").stdout)
+        self.assertEqual((found["kind"], len(found["tensors"])), ("torch", 2 * 4))
+
+    def test_what_the_library_has_no_place_for_is_kept_natively(self):
+        folder = self.trained("one", attention=True, targets=r"model\.layers\.1\..*residual|.*0\.mlp\.residual")
+        self.assertFalse((folder / "adapter_config.json").exists())
+        self.assertNotEqual(self.logprobs(folder), self.logprobs())
+
+    def test_a_fusion_takes_those_before_it(self):
+        one, two = self.trained("one"), self.trained("two", activation="tanh")
+        self.graft("train", self.fusion(one, two), "--quiet")
+        out = self.folder / "out"
+        config = json.loads((out / "adapter_fusion_config.json").read_text())
+        self.assertEqual((config["adapter_names"], config["name"]), (["one", "two"], "one,two"))
+        wanted = self.logprobs(one, two, out)
+        self.assertEqual(wanted, self.logprobs(out))  # which has noted where they are
+        self.assertNotEqual(wanted, self.logprobs(one, two))
+        two = two.rename(self.folder / "moved")
+        self.refused("score", self.model, "--input", self.folder / "rows.jsonl", "--adapter", out,
+                     says=["fuses the adapter 'two'"])
+        self.assertEqual(wanted, self.logprobs(two, one, out))
+        self.refused("score", self.model, "--input", self.folder / "rows.jsonl", "--adapter", f"{one}=0.5", "--adapter", two,
+                     "--adapter", out, says=["no strength of its own"])
+        self.refused("merge", self.model, "--adapter", one, "--adapter", two, "--adapter", out, "--output",
+                     self.folder / "merged", says=["cannot be merged"])
+        run = self.run_file(methods=[{"load": str(one)}, {"load": str(two)}, {"load": str(out)}], train={"steps": 1})
+        self.graft("train", run, "--quiet", "--output.dir", self.folder / "further")
+        self.assertNotEqual(wanted, self.logprobs(one, two, self.folder / "further"))
+
+    def test_what_cannot_be_fused_is_refused(self):
+        one, two = self.trained("one"), self.trained("two", reduction=8)
+        for folders, status, says in (((one,), 2, ["at least two"]), ((one, one), 1, ["'one'", "another name"]),
+                                      ((one, two), 2, ["different widths", "has 8", "one reduction"])):
+            self.refused("train", self.fusion(*folders), "--force", status=status, says=says)
+        places = self.trained("three", attention=True)
+        self.refused("train", self.fusion(one, places), "--force", status=2, says=["only one of", "the same places"])
+        inverted = self.trained("four", invertible=True)
+        self.refused("train", self.fusion(one, inverted), "--force", status=2, says=["invertible"])
+        run = self.run_file(methods=[{"type": "lora", "targets": ["q_proj"], "rank": 2}], train={"steps": 1})
+        self.graft("train", run, "--quiet", "--force", "--output.dir", self.folder / "lora")
+        self.refused("train", self.fusion(one, self.folder / "lora"), "--force",
+                     says=["method 'lora'", "'adapter'"])
+
+
 class FreshMethods(CommandTest):
     def test_those_with_a_neutral_value_change_nothing(self):
         rows = write_lines(self.folder / "rows.jsonl", ROWS)

@@ -9,13 +9,16 @@ Needs nothing but Python.
 
 import argparse
 import array
+import io
 import json
 import math
 import pathlib
+import pickle
 import struct
 import subprocess
 import sys
 import tempfile
+import zipfile
 
 
 def read_jsonl(text):
@@ -42,6 +45,44 @@ def read_safetensors(path):
             raise SystemExit(f"check: tensor '{name}' in '{path}' is {entry['dtype']}; F32, F16 or BF16 is expected")
         tensors[name] = (entry["shape"], list(values))
     return tensors
+
+
+class _Unpickler(pickle.Unpickler):
+    """Of a dict of tensors as torch.save writes it: shapes and floats instead of tensors."""
+
+    def __init__(self, archive, root):
+        super().__init__(io.BytesIO(archive.read(f"{root}/data.pkl")))
+        self.archive, self.root = archive, root
+
+    def find_class(self, module, name):
+        known = {"collections.OrderedDict": dict, "torch.FloatStorage": "f",
+                 "torch._utils._rebuild_tensor_v2": lambda storage, offset, shape, *rest: (list(shape), list(storage))}
+        return known[f"{module}.{name}"]
+
+    def persistent_load(self, saved):
+        return array.array(saved[1], self.archive.read(f"{self.root}/data/{saved[2]}"))
+
+
+def read_torch(path):
+    """As read_safetensors; of F32 tensors that lie in order, each in a storage of its own."""
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        return _Unpickler(archive, archive.namelist()[0].split("/")[0]).load()
+
+
+# Names of adapters' files: PEFT's, and the adapters library's with what it writes unless it is told otherwise.
+SAFE = ("adapter_model.safetensors", "adapter.safetensors", "model_adapter_fusion.safetensors")
+PICKLED = ("pytorch_adapter.bin", "pytorch_model_adapter_fusion.bin")
+CONFIGS = ("adapter_config.json", "adapter_fusion_config.json")
+
+
+def first_of(folder, names):
+    return next((folder / name for name in names if (folder / name).exists()), None)
+
+
+def read_adapter(folder):
+    path = first_of(folder, SAFE)
+    return read_safetensors(path) if path else read_torch(first_of(folder, PICKLED))
 
 
 class Report:
@@ -160,6 +201,17 @@ CONFIG_KEYS = (
 
 
 def compare_config(report, actual, expected):
+    if "config" in expected:  # of the adapters library
+        for key in ("hidden_size", "model_type", "name", "adapter_names"):
+            report.require(actual.get(key) == expected.get(key),
+                           f"configuration: {key} is {actual.get(key)}, {expected.get(key)} is expected")
+        for key, got in actual["config"].items():
+            want = expected["config"].get(key)
+            if key == "inv_adapter_reduction_factor" and not expected["config"]["inv_adapter"]:
+                continue  # without a meaning there
+            report.require(got == want and type(got) in (type(want), float) or not got and not want,
+                           f"configuration: {key} is {got!r}, {want!r} is expected")
+        return
     for key in CONFIG_KEYS:
         if key == "r" and expected.get("peft_type") == "ADALORA":
             continue  # without a meaning there
@@ -203,21 +255,27 @@ def check_train(graft, case, spec, report):
     model, rows = case / spec["model"], case / "score.jsonl"
     before = read_jsonl((case / "expected_before.jsonl").read_text())
     after = read_jsonl((case / "expected_after.jsonl").read_text())
-    compare_scores(report, "before", graft.score(model, rows, [case / "adapter_before"]), before, spec["tolerance"])
-    compare_scores(report, "after, PEFT's adapter", graft.score(model, rows, [case / "adapter_after"]), after,
+    others = [case / name for name in spec.get("with", [])]
+    compare_scores(report, "before", graft.score(model, rows, others + [case / "adapter_before"]), before,
+                   spec["tolerance"])
+    compare_scores(report, "after, PEFT's adapter", graft.score(model, rows, others + [case / "adapter_after"]), after,
                    spec["tolerance"])
     with tempfile.TemporaryDirectory() as temporary:
         out = pathlib.Path(temporary) / "out"
         metrics = graft.train(case / "run.json", out)
         compare_metrics(report, metrics, read_jsonl((case / "expected_metrics.jsonl").read_text()),
                         spec["metrics_tolerance"])
-        for file in ("adapter_model.safetensors", "graft_parameters.safetensors"):
-            if (case / "adapter_after" / file).exists():
-                compare_weights(report, read_safetensors(out / file), read_safetensors(case / "adapter_after" / file),
-                                spec["weights_tolerance"])
-        if (case / "adapter_after" / "adapter_config.json").exists():
-            compare_config(report, json.loads((out / "adapter_config.json").read_text()),
-                           json.loads((case / "adapter_after" / "adapter_config.json").read_text()))
+        expected, beside = case / "adapter_after", "graft_parameters.safetensors"
+        compare_weights(report, read_adapter(out), read_adapter(expected), spec["weights_tolerance"])
+        if (expected / beside).exists():
+            compare_weights(report, read_safetensors(out / beside), read_safetensors(expected / beside),
+                            spec["weights_tolerance"])
+        pickled = first_of(out, PICKLED)
+        if pickled:
+            report.require(read_torch(pickled) == read_adapter(out), f"{pickled.name} holds other tensors")
+        config = first_of(expected, CONFIGS)
+        if config:
+            compare_config(report, json.loads((out / config.name).read_text()), json.loads(config.read_text()))
         compare_scores(report, "after, graft's adapter", graft.score(model, rows, [out]), after,
                        10 * spec["tolerance"])
 

@@ -238,7 +238,7 @@ def loss_term(model):
     return term
 
 
-def train(model, run, folder):
+def train(model, run, folder, term_of=loss_term):
     """Runs what run.json says on a PEFT model; returns the lines of metrics.jsonl that must come out."""
     data, loop, output = run["data"], run["train"], run.get("output", {})
     rows = examples(folder / data["train"], data.get("max_length", 1 << 30))
@@ -267,14 +267,14 @@ def train(model, run, folder):
             part = sum(supervised_loss(model, *row)[0] for row in batch) / count
             part.backward()
             loss += part.item()
-        term = loss_term(model)
+        term = term_of(model)
         if term is not None:
             term.backward()
             loss += term.item()
         clip = loop.get("clip", math.inf)
         norm = torch.nn.utils.clip_grad_norm_(parameters, clip).item()
         optimizer.step()
-        if term is not None:
+        if term is not None and term_of is loss_term:
             model.base_model.update_and_allocate(k + 1)
         tokens = sum(len(ids) for batch in micro for ids, _ in batch)
         lines.append({"step": k + 1, "loss": loss, "grad_norm": norm, "lr": lr, "tokens": tokens})

@@ -14,9 +14,7 @@
 // (arXiv:2005.00247), section 3; He et al. 2022 (arXiv:2110.04366), table 1 (parallel, scaled);
 // Pfeiffer et al. 2020, MAD-X (arXiv:2005.00052), section 4.2.3 (invertible); Poth et al. 2023
 // (arXiv:2311.11077) for the switches.
-#include <algorithm>
-#include <cmath>
-#include <graft/plugin.hpp>
+#include <graft/plugin_bottleneck.hpp>
 
 namespace {
 using namespace graft::plugin;
@@ -30,8 +28,12 @@ struct Adapter {
       "attention": {"type": "boolean", "default": false, "description": "Adapters behind attention"},
       "feedforward": {"type": "boolean", "default": true,
         "description": "Adapters behind feed-forward blocks"},
-      "reduction": {"type": "number", "minimum": 1, "default": 16,
-        "description": "Hidden size over width of the bottleneck"},
+      "leave_out": {"type": "array", "items": {"type": "integer", "minimum": 0}, "default": [],
+        "description": "Layers without adapters"},
+      "reduction": {"description": "Hidden size over width of the bottleneck, or {layer: that, default: ..}",
+        "anyOf": [{"type": "number", "minimum": 1},
+                  {"type": "object", "additionalProperties": {"type": "number", "minimum": 1}}],
+        "default": 16},
       "activation": {"type": "string", "default": "relu", "description": "In the bottleneck",
         "enum": ["relu", "leakyrelu", "swish", "gelu", "gelu_new", "tanh", "sigmoid"]},
       "parallel": {"type": "boolean", "default": false,
@@ -55,81 +57,68 @@ struct Adapter {
       "invertible": {"type": "boolean", "default": false,
         "description": "A coupling layer behind the embeddings"},
       "undo": {"type": "boolean", "default": true,
-        "description": "It is undone before the head, as in the adapters library where the head is tied"},
+        "description": "It is undone before the head, as in models of the adapters library with heads of its own"},
       "invertible_reduction": {"type": "number", "minimum": 1, "default": 2,
         "description": "Half the hidden size over the width of its networks"}
     }, "x-graft-targets": ".*\\.residual|model\\.embed_tokens|lm_head"})";
+  static constexpr const char* storage = R"({
+    "layout": "adapters",
+    "fields": {"attention": "mh_adapter", "feedforward": "output_adapter", "leave_out": "leave_out",
+               "reduction": "reduction_factor", "parallel": "is_parallel",
+               "residual_first": "original_ln_before", "residual_last": "original_ln_after",
+               "own_residual": {"key": "residual_before_ln",
+                                "values": {"output": [true], "input": [false]}},
+               "norm_before": "ln_before", "norm_after": "ln_after",
+               "residual_before_norm": "adapter_residual_before_ln",
+               "scaling": {"key": "scaling", "float": true}, "dropout": "dropout",
+               "activation": {"key": "non_linearity", "values": {
+                 "relu": ["relu"], "leakyrelu": ["leakyrelu"], "swish": ["swish", "silu"],
+                 "gelu": ["gelu"], "gelu_new": ["gelu_new", "gelu_pytorch_tanh"], "tanh": ["tanh"],
+                 "sigmoid": ["sigmoid"]}},
+               "init": {"key": "init_weights", "values": {"normal": ["bert", "houlsby"],
+                                                          "zero": ["mam_adapter"]}},
+               "invertible": {"key": "inv_adapter", "values": {"true": ["nice"], "false": [null]}},
+               "invertible_reduction": "inv_adapter_reduction_factor"},
+    "constants": {"use_gating": false, "phm_layer": false, "stochastic_depth": 0.0},
+    "ignored": ["cross_adapter", "phm_dim", "factorized_phm_W", "shared_W_phm", "shared_phm_rule",
+                "factorized_phm_rule", "phm_c_init", "phm_init_range", "learn_phm", "phm_rank",
+                "phm_bias", "hypercomplex_nonlinearity", "init_weights_seed"],
+    "places": {"attention": ".self_attn.residual", "feedforward": ".mlp.residual"},
+    "copies": [[".adapter_norm_before.", ".adapter_down.0."]],
+    "flexible": "undo"})";
 
-  struct Linear {
-    Param weight, bias;
-  };
-  struct Norm {
-    Param weight, bias;
-  };
   struct Net {
-    Linear first, second;
+    LinearParams first, second;
   };
   struct State {
-    Linear down = {}, up = {};
-    std::optional<Norm> before = {}, after = {};
-    Param scaling = {};
+    Bottleneck::State net = {};
     Net f = {}, g = {};
   };
 
   explicit Adapter(Config c)
-      : attention(c.flag("/attention")),
-        feedforward(c.flag("/feedforward")),
-        parallel(c.flag("/parallel")),
-        residual_first(c.flag("/residual_first")),
-        residual_last(c.flag("/residual_last")),
-        from_output(c.str("/own_residual") == "output"),
-        norm_before(c.flag("/norm_before")),
-        norm_after(c.flag("/norm_after")),
-        early(c.flag("/residual_before_norm")),
-        zero(c.str("/init") == "zero"),
+      : net(c),
         invertible(c.flag("/invertible")),
         undo(c.flag("/undo")),
-        activation(c.str("/activation")),
-        learned(c.str("/scaling")),
-        reduction(c.f64("/reduction")),
-        invertible_reduction(c.f64("/invertible_reduction")),
-        scaling(c.f64("/scaling")),
-        dropout(c.f64("/dropout")) {
-    if (attention || feedforward) return;
+        invertible_reduction(c.f64("/invertible_reduction")) {
+    if (net.attention || net.feedforward) return;
     throw Error(
         GRAFT_E_INVALID,
         "attention and feedforward are both false, so there is no place for an adapter. Set "
         "one of them.");
   }
 
-  static std::int64_t over(std::int64_t width, double factor) {
-    return std::max<std::int64_t>(1,
-                                  static_cast<std::int64_t>(static_cast<double>(width) / factor));
-  }
-  static Linear linear(const Site& t, const std::string& of, std::int64_t out, std::int64_t in,
-                       Init init) {
-    return {t.param((of + ".weight").c_str(), {out, in}, init),
-            t.param((of + ".bias").c_str(), {out}, Init::zeros())};
-  }
-  static Norm norm(const Site& t, const std::string& of, std::int64_t width) {
-    return {t.param((of + ".weight").c_str(), {width}, Init::ones()),
-            t.param((of + ".bias").c_str(), {width}, Init::zeros())};
-  }
-
   State attach_invertible(const Site& t) const {
-    const std::int64_t half = hidden / 2, width = over(half, invertible_reduction);
-    const auto net = [&](const std::string& of) {
+    const std::int64_t half = hidden / 2, width = bottleneck_width(half, invertible_reduction);
+    const std::string model = embedding.substr(0, embedding.rfind('.'));
+    const auto layer = [&](const std::string& at, std::int64_t out, std::int64_t in) {
       const std::uint32_t as = GRAFT_PARAM_SHARED;  // one behind the embeddings and before the head
-      const auto layer = [&](const std::string& at, std::int64_t out, std::int64_t in) {
-        const std::string full = "model." + embedding + ".invertible." + of + at;
-        return Linear{t.param((full + ".weight").c_str(), {out, in}, Init::normal(0.02), as),
-                      t.param((full + ".bias").c_str(), {out}, Init::zeros(), as)};
-      };
-      return Net{layer(".0", width, half), layer(".2", half, width)};
+      const std::string full = model + ".invertible." + at;
+      return LinearParams{t.param((full + ".weight").c_str(), {out, in}, Init::normal(0.02), as),
+                          t.param((full + ".bias").c_str(), {out}, Init::zeros(), as)};
     };
     State s;
-    s.f = net("F");
-    s.g = net("G");
+    s.f = {layer("F.0", width, half), layer("F.2", half, width)};
+    s.g = {layer("G.0", width, half), layer("G.2", half, width)};
     return s;
   }
 
@@ -155,36 +144,14 @@ struct Adapter {
       if (!undo && t.kind() != GRAFT_SITE_EMBEDDING) return std::nullopt;
       return invertible && end ? std::optional(attach_invertible(t)) : std::nullopt;
     }
-    const bool mlp = site.find(".mlp.") != std::string::npos;
-    if (!(mlp ? feedforward : attention)) return std::nullopt;
-    const std::int64_t n = t.out_features(), width = over(n, reduction);
-    State s;
-    s.down =
-        linear(t, "adapter_down", width, n, zero ? Init::kaiming_uniform() : Init::normal(0.02));
-    s.up = linear(t, "adapter_up", n, width, zero ? Init::zeros() : Init::normal(0.02));
-    if (norm_before) s.before = norm(t, "adapter_norm_before", n);
-    if (norm_after) s.after = norm(t, "adapter_norm_after", n);
-    if (!learned.empty())
-      s.scaling = t.param("scaling", {learned == "learned" ? 1 : n}, Init::ones());
-    return s;
+    if (!net.wants(t)) return std::nullopt;
+    const auto param = [&](const std::string& of, std::initializer_list<std::int64_t> dims,
+                           Init init) { return t.param(of.c_str(), dims, init); };
+    return State{net.attach(t, param), {}, {}};
   }
 
-  Value act(Value x) const {
-    if (activation == "relu") return x.relu();
-    if (activation == "leakyrelu") return x.relu() * 0.99 + x * 0.01;
-    if (activation == "swish") return x.silu();
-    if (activation == "gelu") return x.gelu();
-    if (activation == "gelu_new") return x.act(GRAFT_ACT_GELU_TANH);
-    return activation == "tanh" ? x.tanh() : x.sigmoid();
-  }
-  static Value apply(const Hook& h, const Linear& l, Value x) {
-    return x.mmT(h(l.weight)) + h(l.bias);
-  }
-  static Value apply(const Hook& h, const std::optional<Norm>& n, Value x) {
-    return n ? x.layer_norm(h(n->weight), h(n->bias), 1e-5) : x;
-  }
   Value apply(const Hook& h, const Net& n, Value x) const {
-    return apply(h, n.second, act(apply(h, n.first, x)));
+    return n.second(h, net.act(n.first(h, x)));
   }
 
   void forward_invertible(const State& s, const Hook& h) const {
@@ -204,20 +171,18 @@ struct Adapter {
 
   void forward(const State& s, const Hook& h) const {
     if (h.kind() != GRAFT_SITE_RESIDUAL) return forward_invertible(s, h);
-    const Value x = h.in(0), block = h.next(x, h.in(1));
-    const Value in = parallel ? x : residual_first ? block + x : block;
-    Value z = apply(h, s.up, act(apply(h, s.down, apply(h, s.before, in))));
-    z = (learned.empty() ? z * scaling : z * h(s.scaling)).dropout(dropout);
-    const Value own = parallel || from_output ? block : in;
-    Value y = early && !parallel ? apply(h, s.after, z + own) : apply(h, s.after, z) + own;
-    if (!parallel && !residual_last) y = y - x;
+    const Value x = h.in(0), block = h.next(x, h.in(1)), in = net.input(x, block);
+    const Value z = net(s.net, h, in).dropout(net.dropout);
+    const Value own = net.parallel || net.own_is_output ? block : in;
+    const bool early = net.early && !net.parallel;
+    Value y = early ? s.net.after(h, z + own) : s.net.after(h, z) + own;
+    if (!net.residual_last) y = y - x;
     h.out(block + (y - block) * h.strength());
   }
 
-  bool attention, feedforward, parallel, residual_first, residual_last, from_output, norm_before,
-      norm_after, early, zero, invertible, undo;
-  std::string activation, learned;
-  double reduction, invertible_reduction, scaling, dropout;
+  Bottleneck net;
+  bool invertible, undo;
+  double invertible_reduction;
   std::string embedding;
   std::int64_t hidden = 0;
 };

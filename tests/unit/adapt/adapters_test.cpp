@@ -238,7 +238,7 @@ TEST_F(AdapterFolder, ComesBackAsItWasSaved) {
   const auto s = set();
   const auto saved = tensors(*s);
   save_adapter(folder.path(), entry, saved, origin, {});
-  const auto loaded = load_adapter(folder.path(), s->parameters(), 0);
+  const auto loaded = load_adapter(folder.path(), s->parameters(), 0, s->entries()[0]);
   ASSERT_EQ(loaded.size(), saved.size());
   for (std::size_t i = 0; i < saved.size(); ++i) EXPECT_EQ(loaded[i], saved[i].values());
   const Safetensors file = Safetensors::open(folder.path() / "adapter_model.safetensors");
@@ -254,12 +254,12 @@ TEST_F(AdapterFolder, NamesTensorsThatDoNotFit) {
     auto all = good;
     change(all);
     save_adapter(folder.path(), entry, all, origin, {});
-    load_adapter(folder.path(), s->parameters(), 0);
+    load_adapter(folder.path(), s->parameters(), 0, s->entries()[0]);
   };
   EXPECT_ERROR(with([](auto& all) { all.erase(all.begin() + 1); }),
                "has no tensor 'base_model.model.model.embed_tokens.lora_embedding_B'");
   EXPECT_ERROR(with([](auto& all) { std::swap(all[0].dims[0], all[0].dims[1]); }),
-               "is [13, 2], but adapter_config.json and the base model need [2, 13]");
+               "is [13, 2], but its configuration and the base model need [2, 13]");
   EXPECT_ERROR(with([](auto& all) {
                  all.push_back(all[0]);
                  all.back().name = "model.layers.9.mlp.up_proj.lora_A.weight";

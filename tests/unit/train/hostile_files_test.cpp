@@ -109,7 +109,8 @@ class HostileAdapter : public testing::Test {
     MethodEntry entry = loaded_entry(folder_.path(), test::built_plugins());
     const AdapterSet set = attach(entry);
     compare_origin(folder_.path(), {"other", "xyz", "uvw"}, Log{});
-    EXPECT_EQ(load_adapter(folder_.path(), set.parameters(), 0).size(), set.parameters().size());
+    EXPECT_EQ(load_adapter(folder_.path(), set.parameters(), 0, entry).size(),
+              set.parameters().size());
   }
   test::Taken damage_file(const char* name, std::size_t step = 1) const {
     const fs::path path = folder_.path() / name;
