@@ -311,6 +311,27 @@ TEMPLATES = [
      "{{ '+-5'|float }}{{ none|float }}", {}),
     ("{{ 1250|round(-2) }}{{ 1350|round(-2) }}{{ (-1250)|round(-2) }}{{ 15|round(-1) }}{{ 25|round(-1) }}{{ 5|round(3) }}"
      "{{ true|round }}{{ 5|round(-30) }}{{ 7|round }}{{ 7|round(0, 'ceil') }}", {}),
+    ("{{ dict(d, **{'q': 2}) }} {{ range(*[1, 4]) | list }} {{ dict(*[d], z=1) }}", {"d": {"b": 1}}),
+    ("{% macro m(a, b=2) %}{{ a }}{{ b }}{{ varargs }}{{ kwargs }};{% endmacro %}{{ m(*l) }}"
+     "{{ m(1, **{'b': 5, 'c': 6}) }}{{ m(*[1], b=3, **{'z': 1}) }}{{ m(b=1, *[0]) }}", {"l": [3, 1, 2]}),
+    ("{{ dict(a=1, **{'a': 2}) }}", {}), ("{{ dict(**[1]) }}", {}), ("{{ range(*5) }}", {}),
+    ("{{ 's'.upper() }}{{ '\u0149 \ufb03 \u0390 \u1fb7 \u1fb3 \u1fbc \u00df \u1e9e \u01f0'.upper() }}"
+     "{{ '\u0149 \ufb03 \u0390 \u1fb7 \u1fb2 \u1fb3 \u00df \u1e9e \u01f0 \u01c6'.title() }}{{ '\ufb01x' | capitalize }}", {}),
+    ("{{ '\u03a3\u03b1\u03c2 \u0391\u03a3 \u0391\u03a3\u0391 \u03a3 \u0391\u03a3.x \u0391\u0301\u03a3. \u0391'.lower() }}", {}),
+    ("{{ '\u00b2\u2460\u0663'.isdigit() }} {{ '\u00b2'.isdecimal() }} {{ '\u00bd'.isdigit() }}", {}),
+    # What changes a list or a dict is not defined.
+    ("{{ l.append is defined }} {{ d.pop is defined }} {{ d['pop'] is defined }} {{ {'pop': 1}['pop'] }} "
+     "{{ {'pop': 1}.pop is defined }} {{ d.update }}|{{ l.copy is defined }}", {"l": [1], "d": {}}),
+    ("{{ l.append(1) }}", {"l": []}),
+    # What is safe is not escaped again, and escapes what it is put together with.
+    ("{{ '<x>' + (d|tojson|safe) + '</x>' }} {{ '<x>' ~ (d|tojson|safe) }} {{ ('<'|e) is escaped }} {{ '<' is escaped }} "
+     "{{ ('<'|safe)|upper|e }} {{ ('a<'|safe)[1:]|e }} {{ ('<'|safe)[0]|e }} {{ ('<a>'|safe).strip('<')|e }} "
+     "{{ (' <'|safe)|trim|e }} {{ ('<'|safe)|string|e }} {{ ('<'|safe)|forceescape }} {{ ('<'|safe) * 2 + '<' }} "
+     "{{ ('<'|safe)|title|e }} {{ ('<'|safe)|replace('<', '>')|e }} {{ ('<a'|safe)|reverse|e }} {{ ['<'|safe]|map('e')|list }} "
+     "{{ ('<a\nb'|safe)|indent|e }} {{ ('<b'|safe)|center(4)|e }} {{ ('<b c d e f g h'|safe)|truncate(6)|e }}", {"d": {"k": 1}}),
+    ("{% set x %}{{ '<'|safe }}{% endset %}{{ x|e }}{% macro m(a) %}{{ a|e }}{% endmacro %}{{ m('<'|safe) }}{{ m('<')|e }}", {}),
+    ("{% macro m(caller=none) %}{{ caller() if caller }}.{% endmacro %}{{ m() }}{% call m() %}X{% endcall %}", {}),
+    ("{{ 0.0 ** -1 }}", {}),
 ]
 
 

@@ -55,6 +55,8 @@ Value reals(std::string_view op, double a, double b) {
   if (op == "+") return a + b;
   if (op == "-") return a - b;
   if (op == "*") return a * b;
+  if (op == "**" && a < 0 && b != std::floor(b)) throw Failure("complex numbers are not supported");
+  if (op == "**" && a == 0 && b < 0) throw Failure("0 to a negative power");
   if (op == "**") return std::pow(a, b);
   if (b == 0) throw Failure("division by zero");
   if (op == "/") return a / b;
@@ -110,6 +112,9 @@ std::int64_t bound(const Value& value, std::int64_t otherwise, std::int64_t size
 Value arithmetic(std::string_view op, const Value& a, const Value& b, Limits& limits) {
   if (a.is_integer() && b.is_integer()) return integers(op, a.as_integer(), b.as_integer());
   if (a.is_number() && b.is_number()) return reals(op, a.as_real(), b.as_real());
+  if (op == "+" && (a.is_markup() || b.is_markup()) && a.is_text() && b.is_text()) {
+    return Value::markup(escaped(a, limits) + escaped(b, limits));
+  }
   if (op == "+" && a.is_text() && b.is_text()) {
     limits.text(a.text()->size() + b.text()->size());
     return *a.text() + *b.text();
@@ -121,9 +126,12 @@ Value arithmetic(std::string_view op, const Value& a, const Value& b, Limits& li
     return a.is_tuple() ? Value::tuple(std::move(out)) : Value::list(std::move(out));
   }
   const auto repeats = [](const Value& v) { return v.is_text() || v.is_plain_row(); };
+  if (op == "%" && a.is_markup()) throw Failure("'%' of escaped text is not supported");
   if (op == "%" && a.is_text()) return formatted(*a.text(), b, limits);
-  if (op == "*" && repeats(a) && b.is_integer()) return repeated(a, b.as_integer(), limits);
-  if (op == "*" && a.is_integer() && repeats(b)) return repeated(b, a.as_integer(), limits);
+  if (op == "*" && repeats(a) && b.is_integer())
+    return like(a, repeated(a, b.as_integer(), limits));
+  if (op == "*" && a.is_integer() && repeats(b))
+    return like(b, repeated(b, a.as_integer(), limits));
   unsupported(op, a, b);
 }
 
@@ -143,7 +151,7 @@ Value item_at(const Value& container, const Value& index) {
   const std::size_t begin = byte_of(text, static_cast<std::size_t>(at));
   std::size_t end = begin;
   utf8_next(text, end);
-  return text.substr(begin, end - begin);
+  return like(container, text.substr(begin, end - begin));
 }
 
 Value slice(const Value& container, const Value& start, const Value& stop, const Value& step,
@@ -173,7 +181,7 @@ Value slice(const Value& container, const Value& start, const Value& stop, const
   }
   std::string text;
   for (const Value& value : out) text += *value.text();
-  return text;
+  return like(container, text);
 }
 
 }  // namespace graft::core::jinja

@@ -236,7 +236,9 @@ class Evaluator {
     if (!positional.empty() && !s.takes_varargs) throw Failure("too many arguments");
     if (s.takes_varargs) scopes_.back().set("varargs", Value::tuple(std::move(positional)));
     if (s.takes_kwargs) scopes_.back().set("kwargs", std::move(rest));
-    if (s.takes_caller) scopes_.back().set("caller", std::move(caller));
+    const bool own = std::find(s.targets.begin(), s.targets.end(), "caller") != s.targets.end();
+    if (s.takes_caller && (!own || function.caller))
+      scopes_.back().set("caller", std::move(caller));
   }
 
   void write(std::string_view text) {
@@ -321,6 +323,7 @@ class Evaluator {
       if (const Value* found = scope->find(name)) return *found;
     }
     if (is_global_function(name)) return Function{name, nullptr};
+    if (name == "self" || name == "lipsum") throw Failure(cat("'", name, "' is not supported"));
     return Undefined{name};
   }
 
@@ -460,14 +463,35 @@ class Evaluator {
                       : less(b, a, limits_) || equal(a, b, limits_);
   }
 
-  /// All parts but the first are arguments, the last ones of them named.
+  /// All parts but the first are arguments, the last ones of them named; "*" and "**" name what
+  /// holds more of them.
   Arguments arguments_of(const Expr& e, const List& parts) {
-    const auto named_from = static_cast<std::ptrdiff_t>(parts.size() - e.names.size());
+    const std::size_t named_from = parts.size() - e.names.size();
+    List positional(parts.begin() + 1, parts.begin() + static_cast<std::ptrdiff_t>(named_from));
     std::vector<std::pair<std::string, Value>> named;
     for (std::size_t i = 0; i < e.names.size(); ++i) {
-      named.emplace_back(e.names[i], parts[static_cast<std::size_t>(named_from) + i]);
+      const Value& part = parts[named_from + i];
+      if (e.names[i] == "*") {
+        const List more = iterate(defined(part), limits_);
+        positional.insert(positional.end(), more.begin(), more.end());
+      } else if (e.names[i] == "**") {
+        if (part.dict() == nullptr)
+          throw Failure(cat("'**' needs a dict, not a ", part.type_name()));
+        limits_.step(part.dict()->items.size() * (1 + named.size()));
+        for (const auto& [name, value] : part.dict()->items) add_named(named, name, value);
+      } else {
+        add_named(named, e.names[i], part);
+      }
     }
-    return {List(parts.begin() + 1, parts.begin() + named_from), std::move(named), limits_};
+    return {std::move(positional), std::move(named), limits_};
+  }
+
+  static void add_named(std::vector<std::pair<std::string, Value>>& named, const std::string& name,
+                        const Value& value) {
+    const auto same = [&](const auto& argument) { return argument.first == name; };
+    if (std::any_of(named.begin(), named.end(), same))
+      throw Failure(cat("'", name, "' is there twice"));
+    named.emplace_back(name, value);
   }
 
   std::vector<Dict> scopes_;

@@ -41,13 +41,13 @@ Value trim(const Value& in, Arguments& a) {
   const Value these = a.take("chars", {});
   a.done();
   const std::string text = str(in, a.limits);
-  if (these.is_none()) return strip(text, true, true);
-  return strip(text, str(these, a.limits), true, true);
+  if (these.is_none()) return like(in, strip(text, true, true));
+  return like(in, strip(text, str(these, a.limits), true, true));
 }
 
 Value string(const Value& in, Arguments& a) {
   a.done();
-  return str(in, a.limits);
+  return like(in, str(in, a.limits));
 }
 
 Value items(const Value& in, Arguments& a) {
@@ -167,7 +167,7 @@ Value reverse(const Value& in, Arguments& a) {
   if (!in.is_text()) return Value::row(std::move(all), RowKind::generator);
   std::string out;
   for (const Value& c : all) out += *c.text();
-  return out;
+  return like(in, out);
 }
 
 /// int() of a text: digits of the base, with underscores between them.
@@ -235,19 +235,23 @@ Value indent(const Value& in, Arguments& a) {
     if (i > 0 && (!lines[i].empty() || blank_too)) out += step;
     out += lines[i];
   }
-  return out;
+  return like(in, out);
 }
 
-/// safe: there is no other kind of text here.
-Value same(const Value& in, Arguments& a) {
+Value safe(const Value& in, Arguments& a) {
   a.done();
-  return str(in, a.limits);
+  return Value::markup(str(in, a.limits));
 }
 
 /// A filter that is a method of str.
 template <Value (*method)(const std::string&, Arguments&)>
 Value of_text(const Value& in, Arguments& a) {
-  return method(str(in, a.limits), a);
+  return like(in, method(str(in, a.limits), a));
+}
+
+/// What comes out is plain text.
+Value replace(const Value& in, Arguments& a) {
+  return text_replace(str(in, a.limits), a);
 }
 
 struct Entry {
@@ -271,9 +275,9 @@ constexpr Entry filters[] = {
     {"lower", of_text<text_lower>},
     {"reject", reject},
     {"rejectattr", rejectattr},
-    {"replace", of_text<text_replace>},
+    {"replace", replace},
     {"reverse", reverse},
-    {"safe", same},
+    {"safe", safe},
     {"select", select},
     {"selectattr", selectattr},
     {"string", string},

@@ -15,31 +15,12 @@ namespace {
 
 Value escape(const Value& in, Arguments& a) {
   a.done();
-  const std::string text = str(in, a.limits);
-  a.limits.text(6 * text.size());
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      case '"':
-        out += "&#34;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
+  return Value::markup(escaped(in, a.limits));
+}
+
+Value escape_again(const Value& in, Arguments& a) {
+  a.done();
+  return Value::markup(escaped(str(in, a.limits), a.limits));
 }
 
 /// Every word begins with a capital, the rest is small; words also begin after - ( { [ <.
@@ -75,11 +56,11 @@ Value center(const Value& in, Arguments& a) {
   a.done();
   const std::string text = str(in, a.limits);
   const auto size = static_cast<std::int64_t>(length(Value(text)));
-  if (width <= size) return text;
+  if (width <= size) return like(in, text);
   a.limits.text(static_cast<std::size_t>(width));
   const std::int64_t space = width - size, left = space / 2 + (space & width & 1);
-  return std::string(static_cast<std::size_t>(left), ' ') + text +
-         std::string(static_cast<std::size_t>(space - left), ' ');
+  return like(in, std::string(static_cast<std::size_t>(left), ' ') + text +
+                      std::string(static_cast<std::size_t>(space - left), ' '));
 }
 
 Value truncate(const Value& in, Arguments& a) {
@@ -96,7 +77,7 @@ Value truncate(const Value& in, Arguments& a) {
   std::string kept = *slice(text, Value(), Value(most - size_of(end)), Value(), a.limits).text();
   const std::size_t space = kept.rfind(' ');
   if (!cut_words && space != kept.npos) kept.resize(space);
-  return kept + end;
+  return like(in, kept + (in.is_markup() ? escaped(end, a.limits) : end));
 }
 
 Value wordcount(const Value& in, Arguments& a) {
@@ -225,7 +206,8 @@ Value rounded(const Value& in, Arguments& a) {
 Value format(const Value& in, Arguments& a) {
   const List values = a.rest();
   a.done();
-  return formatted(str(in, a.limits), Value::tuple(values), a.limits);
+  return arithmetic("%", in.is_text() ? in : Value(str(in, a.limits)), Value::tuple(values),
+                    a.limits);
 }
 
 struct Entry {
@@ -235,7 +217,7 @@ struct Entry {
 
 constexpr Entry filters[] = {
     {"abs", absolute},      {"center", center},       {"e", escape},
-    {"escape", escape},     {"float", real},          {"forceescape", escape},
+    {"escape", escape},     {"float", real},          {"forceescape", escape_again},
     {"format", format},     {"round", rounded},       {"title", title},
     {"truncate", truncate}, {"urlencode", urlencode}, {"wordcount", wordcount},
 };

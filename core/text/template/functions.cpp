@@ -11,12 +11,25 @@ namespace {
 
 constexpr std::string_view globals[] = {"cycler",          "dict",  "joiner",      "namespace",
                                         "raise_exception", "range", "strftime_now"};
-constexpr std::string_view dict_methods[] = {"clear",      "copy",   "fromkeys", "get",
-                                             "items",      "keys",   "pop",      "popitem",
-                                             "setdefault", "update", "values"};
-constexpr std::string_view list_methods[] = {"append", "clear",   "copy",   "count",
-                                             "extend", "index",   "insert", "pop",
-                                             "remove", "reverse", "sort"};
+constexpr std::string_view dict_methods[] = {"copy", "fromkeys", "get", "items", "keys", "values"};
+constexpr std::string_view list_methods[] = {"copy", "count", "index"};
+/// Methods that change what they are of: in the environment of chat templates they are not defined.
+constexpr std::string_view dict_changes[] = {"clear", "pop", "popitem", "setdefault", "update"};
+constexpr std::string_view list_changes[] = {"append", "clear",  "extend",  "insert",
+                                             "pop",    "remove", "reverse", "sort"};
+/// What Python has and templates have no use for: refused, where undefined would differ in silence.
+constexpr std::string_view number_members[] = {
+    "as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator",
+    "from_bytes",       "fromhex",   "hex",        "imag",      "is_integer",
+    "numerator",        "real",      "to_bytes"};
+constexpr std::string_view macro_members[] = {"arguments", "caller", "catch_kwargs",
+                                              "catch_varargs", "explicit_caller"};
+constexpr std::string_view markup_methods[] = {
+    "capitalize",   "lower",        "lstrip", "rstrip", "strip",
+    "removeprefix", "removesuffix", "title",  "upper",  "zfill"};
+constexpr std::string_view refused_of_markup[] = {"center",    "format",  "join",      "ljust",
+                                                  "partition", "replace", "rjust",     "rpartition",
+                                                  "rsplit",    "split",   "splitlines"};
 
 template <std::size_t size>
 bool is_in(const std::string_view (&names)[size], std::string_view name) {
@@ -207,6 +220,19 @@ bool has_method(const Value& value, std::string_view name) {
          (value.is_tuple() && (name == "count" || name == "index"));
 }
 
+bool changes_value(const Value& value, std::string_view name) {
+  return (value.dict() != nullptr && is_in(dict_changes, name)) ||
+         (value.is_row(RowKind::list) && is_in(list_changes, name));
+}
+
+void refuse_members(const Value& value, std::string_view name) {
+  const Function* function = value.function();
+  const bool macro = function != nullptr && function->body != nullptr;
+  if ((value.is_number() && is_in(number_members, name)) || (macro && is_in(macro_members, name))) {
+    throw Failure(cat("the member '", name, "' of a ", value.type_name(), " is not supported"));
+  }
+}
+
 Value method(const Value& value, std::string_view name) {
   return Function{std::string(name), std::make_shared<const Value>(value)};
 }
@@ -235,7 +261,13 @@ Value call(const Function& function, Arguments& a) {
     return function.name == "next" ? count(*counter, a) : Value();
   }
   if (self.is_text()) {
-    if (const TextMethod found = find_text_method(function.name)) return found(*self.text(), a);
+    const bool refused = self.is_markup() && is_in(refused_of_markup, function.name);
+    const TextMethod found = refused ? nullptr : find_text_method(function.name);
+    if (refused)
+      throw Failure(cat("the method '", function.name, "' of escaped text is not supported"));
+    if (found != nullptr && is_in(markup_methods, function.name))
+      return like(self, found(*self.text(), a));
+    if (found != nullptr) return found(*self.text(), a);
   }
   throw Failure(
       cat("the method '", function.name, "' of a ", self.type_name(), " is not supported"));
@@ -266,6 +298,10 @@ Value attribute(const Value& value, std::string_view name) {
     return (*value.list())[name == "grouper" ? 0 : 1];
   }
   if (has_method(value, name)) return method(value, name);
+  if (changes_value(value, name)) {
+    return Undefined{cat("the method ", name, ", as it changes a ", value.type_name(), ",")};
+  }
+  refuse_members(value, name);
   if (value.dict() != nullptr) {
     if (const Value* found = value.dict()->find(name)) return *found;
   }
@@ -283,10 +319,10 @@ Value subscript(const Value& value, const Value& index) {
   if (value.dict() != nullptr) {
     if (const Value* found = value.dict()->find(*index.text())) return *found;
   }
-  if (value.loop() != nullptr || value.space() != nullptr || has_method(value, *index.text())) {
-    return attribute(value, *index.text());
-  }
-  return Undefined{*index.text()};
+  // What is no key may be a member.
+  return value.dict() == nullptr || has_method(value, *index.text())
+             ? attribute(value, *index.text())
+             : Undefined{*index.text()};
 }
 
 }  // namespace graft::core::jinja

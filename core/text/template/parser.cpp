@@ -378,8 +378,15 @@ ExprPtr Parser::test(ExprPtr node) {
 void Parser::arguments(Expr& call) {
   expect_symbol("(");
   while (!skip_symbol(")")) {
-    if (is_symbol("*") || is_symbol("**")) {
-      throw SyntaxFailure("'*' in arguments is not supported", token().at);
+    const auto has = [&](std::string_view name) {
+      return std::find(call.names.begin(), call.names.end(), name) != call.names.end();
+    };
+    if (has("**")) throw SyntaxFailure("an argument after '**'", token().at);
+    if (is_symbol("**") || (is_symbol("*") && !has("*"))) {
+      call.names.push_back(take().text);
+      call.add(expression());
+      if (!is_symbol(")")) expect_symbol(",");
+      continue;
     }
     const bool named = is(TokenKind::name) && tokens_[next_ + 1].kind == TokenKind::symbol &&
                        tokens_[next_ + 1].text == "=";

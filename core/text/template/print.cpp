@@ -64,7 +64,7 @@ void write(const Value& value, Limits& limits, std::string& out) {
   limits.step();
   if (const std::string* text = value.text()) {
     limits.text(text->size());
-    out += quoted_text(*text);
+    out += value.is_markup() ? cat("Markup(", quoted_text(*text), ")") : quoted_text(*text);
   } else if (const List* list = value.list()) {
     if (!value.is_plain_row()) {
       if (value.is_row(RowKind::generator) || value.is_row(RowKind::range)) {
@@ -126,6 +126,39 @@ std::string str(const Value& value, Limits& limits) {
   if (value.is_real()) return float_text(value.as_real());
   if (value.list() != nullptr || value.dict() != nullptr) return repr(value, limits);
   throw Failure(cat("a ", value.type_name(), " cannot be printed"));
+}
+
+std::string escaped(const Value& value, Limits& limits) {
+  const std::string text = str(value, limits);
+  if (value.is_markup()) return text;
+  limits.text(6 * text.size());
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+Value like(const Value& in, Value out) {
+  return in.is_markup() && out.is_text() ? Value::markup(*out.text()) : out;
 }
 
 std::string repr(const Value& value, Limits& limits) {

@@ -36,6 +36,11 @@ List iterate(const Value& value, Limits& limits);
 /// len(); fails on what has none.
 std::size_t length(const Value& value);
 
+/// Text with the signs of HTML written as entities; markup as it is.
+std::string escaped(const Value& value, Limits& limits);
+/// `out`, as markup where it is the text that something made of the markup `in`.
+Value like(const Value& in, Value out);
+
 /// + - * / // % **
 Value arithmetic(std::string_view op, const Value& a, const Value& b, Limits& limits);
 Value negative(const Value& value);

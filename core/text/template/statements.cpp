@@ -119,7 +119,11 @@ class Statements {
   void parameters(Stmt& out) {
     parser_.expect_symbol("(");
     while (!parser_.skip_symbol(")")) {
+      const std::size_t at = parser_.token().at;
       out.targets.push_back(parser_.expect_name("the name of a parameter"));
+      if (std::count(out.targets.begin(), out.targets.end(), out.targets.back()) > 1) {
+        throw SyntaxFailure(cat("the parameter '", out.targets.back(), "' is there twice"), at);
+      }
       if (parser_.skip_symbol("=")) {
         out.values.push_back(known(parser_.expression()));
       } else if (!out.values.empty()) {

@@ -65,6 +65,11 @@ constexpr Entry tests[] = {
     {"even", [](const Value& v, A& a) { return leaves(v, std::int64_t{2}, 0, a); }},
     {"false", [](const Value& v, A&) { return v.is_boolean() && !truth(v); }},
     {"float", [](const Value& v, A&) { return v.is_real(); }},
+    {"escaped",
+     [](const Value& v, A& a) {
+       a.done();
+       return v.is_markup();
+     }},
     {"filter", [](const Value& v, A&) { return v.is_text() && find_filter(*v.text()) != nullptr; }},
     {"ge", [](const Value& v, A& a) { return !less(v, a.require("other"), a.limits); }},
     {"greaterthan", greater},

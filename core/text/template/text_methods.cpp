@@ -3,116 +3,12 @@
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "core/text/template/python.hpp"
 #include "core/text/utf8.hpp"
 
 namespace graft::core::jinja {
 namespace {
-
-void append_upper(std::string& out, char32_t c) {
-  if (c == 0xDF) {  // the one common letter whose capital form is two letters
-    out += "SS";
-  } else {
-    append_utf8(out, static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c))));
-  }
-}
-
-void append_lower(std::string& out, char32_t c) {
-  if (c == 0x130) {
-    out += "i\xCC\x87";
-  } else {
-    append_utf8(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
-  }
-}
-
-/// Splits at `separator` from the left, `most` times.
-List split_left(std::string_view text, std::string_view separator, std::size_t most) {
-  List out;
-  std::size_t at = 0;
-  while (out.size() < most) {
-    const std::size_t found = text.find(separator, at);
-    if (found == text.npos) break;
-    out.emplace_back(text.substr(at, found - at));
-    at = found + separator.size();
-  }
-  out.emplace_back(text.substr(at));
-  return out;
-}
-
-List split_right(std::string_view text, std::string_view separator, std::size_t most) {
-  List out;
-  while (out.size() < most) {
-    const std::size_t found = text.rfind(separator);
-    if (found == text.npos) break;
-    out.emplace_back(text.substr(found + separator.size()));
-    text = text.substr(0, found);
-  }
-  out.emplace_back(text);
-  std::reverse(out.begin(), out.end());
-  return out;
-}
-
-/// Splits at runs of white space.
-List split_words(std::string_view text, std::size_t most) {
-  List out;
-  text = strip(text, true, false);
-  while (!text.empty()) {
-    std::size_t end = 0;
-    while (end < text.size()) {
-      std::size_t next = end;
-      if (is_space(utf8_next(text, next))) break;
-      end = next;
-    }
-    if (out.size() == most) {
-      out.emplace_back(text);
-      break;
-    }
-    out.emplace_back(text.substr(0, end));
-    text = strip(text.substr(end), true, false);
-  }
-  return out;
-}
-
-List split_words_right(std::string_view text, std::size_t most) {
-  const List words = split_words(text, std::numeric_limits<std::size_t>::max());
-  if (words.size() <= most) return words;
-  // What is left of the last words stays as it is.
-  text = strip(text, false, true);
-  for (std::size_t i = 0; i < most; ++i) {
-    text.remove_suffix(words[words.size() - 1 - i].text()->size());
-    text = strip(text, false, true);
-  }
-  List out{strip(text, false, true)};
-  out.insert(out.end(), words.end() - static_cast<std::ptrdiff_t>(most), words.end());
-  return out;
-}
-
-Value split_with(const std::string& text, Arguments& a, bool right) {
-  const Value separator = a.take("sep", {});
-  const std::int64_t most = a.integer("maxsplit", -1);
-  a.done();
-  a.limits.text(text.size());
-  a.limits.step(text.size());
-  const std::size_t count =
-      most < 0 ? std::numeric_limits<std::size_t>::max() : static_cast<std::size_t>(most);
-  if (separator.is_none()) {
-    return Value::list(right ? split_words_right(text, count) : split_words(text, count));
-  }
-  if (!separator.is_text() || separator.text()->empty()) {
-    throw Failure("a separator must be a str that is not empty");
-  }
-  return Value::list(right ? split_right(text, *separator.text(), count)
-                           : split_left(text, *separator.text(), count));
-}
-
-Value split(const std::string& text, Arguments& a) {
-  return split_with(text, a, false);
-}
-Value rsplit(const std::string& text, Arguments& a) {
-  return split_with(text, a, true);
-}
 
 Value stripped(const std::string& text, Arguments& a, bool left, bool right) {
   const Value these = a.take("chars", {});
@@ -133,30 +29,6 @@ Value rstrip(const std::string& text, Arguments& a) {
   return stripped(text, a, false, true);
 }
 
-Value title(const std::string& text, Arguments& a) {
-  a.done();
-  a.limits.text(text.size());
-  std::string out;
-  bool inside = false;
-  for (std::size_t at = 0; at < text.size();) {
-    const char32_t c = utf8_next(text, at);
-    const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-    const bool letter = category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL ||
-                        category == UTF8PROC_CATEGORY_LT;
-    if (letter && inside) {
-      append_lower(out, c);
-    } else if (letter && c == 0xDF) {
-      out += "Ss";
-    } else if (letter) {
-      append_utf8(out, static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))));
-    } else {
-      append_utf8(out, c);
-    }
-    inside = letter;
-  }
-  return out;
-}
-
 Value without_prefix(const std::string& text, Arguments& a) {
   const std::string part = a.text("prefix");
   a.done();
@@ -167,39 +39,6 @@ Value without_suffix(const std::string& text, Arguments& a) {
   const std::string part = a.text("suffix");
   a.done();
   return text.ends_with(part) ? text.substr(0, text.size() - part.size()) : text;
-}
-
-/// Before, the separator, after; the text itself on one side where it is not found.
-Value parted(const std::string& text, Arguments& a, bool right) {
-  const std::string separator = a.text("sep");
-  a.done();
-  if (separator.empty()) throw Failure("a separator must not be empty");
-  const std::size_t at = right ? text.rfind(separator) : text.find(separator);
-  if (at == text.npos) return Value::tuple(right ? List{"", "", text} : List{text, "", ""});
-  return Value::tuple({text.substr(0, at), separator, text.substr(at + separator.size())});
-}
-
-Value partition(const std::string& text, Arguments& a) {
-  return parted(text, a, false);
-}
-Value rpartition(const std::string& text, Arguments& a) {
-  return parted(text, a, true);
-}
-
-/// Where a line ends: Python's list of breaks.
-bool breaks_line(char32_t c) {
-  return (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 ||
-         c == 0x2029;
-}
-
-Value splitlines(const std::string& text, Arguments& a) {
-  const bool keep = truth(a.take("keepends", false));
-  a.done();
-  a.limits.text(text.size());
-  a.limits.step(text.size());
-  List out;
-  for (const std::string_view line : lines_of(text, keep)) out.emplace_back(line);
-  return Value::list(std::move(out));
 }
 
 /// Whether there is a character and all are of the kind.
@@ -219,6 +58,28 @@ bool is_letter(utf8proc_category_t c) {
 bool is_digit(utf8proc_category_t c) {
   return c == UTF8PROC_CATEGORY_ND;
 }
+
+/// Digits that no decimal numbers are written with: of powers, in circles and the like.
+constexpr char32_t other_digits[][2] = {
+    {0xB2, 0xB3},       {0xB9, 0xB9},       {0x1369, 0x1371},   {0x19DA, 0x19DA},
+    {0x2070, 0x2070},   {0x2074, 0x2079},   {0x2080, 0x2089},   {0x2460, 0x2468},
+    {0x2474, 0x247C},   {0x2488, 0x2490},   {0x24EA, 0x24EA},   {0x24F5, 0x24FD},
+    {0x24FF, 0x24FF},   {0x2776, 0x277E},   {0x2780, 0x2788},   {0x278A, 0x2792},
+    {0x10A40, 0x10A43}, {0x10E60, 0x10E68}, {0x11052, 0x1105A}, {0x1F100, 0x1F10A}};
+
+Value isdigit(const std::string& text, Arguments& a) {
+  a.done();
+  a.limits.text(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    const char32_t c = utf8_next(text, at);
+    const bool other =
+        std::any_of(std::begin(other_digits), std::end(other_digits),
+                    [&](const auto& range) { return c >= range[0] && c <= range[1]; });
+    if (!other && !is_digit(utf8proc_category(static_cast<utf8proc_int32_t>(c)))) return false;
+  }
+  return !text.empty();
+}
+
 bool is_letter_or_number(utf8proc_category_t c) {
   return is_letter(c) || (c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO);
 }
@@ -226,15 +87,6 @@ bool is_letter_or_number(utf8proc_category_t c) {
 Value isspace(const std::string& text, Arguments& a) {
   a.done();
   return !text.empty() && jinja::strip(text, true, false).empty();
-}
-
-Value isupper(const std::string& text, Arguments& a) {
-  a.done();
-  return text == upper(text) && text != lower(text);
-}
-Value islower(const std::string& text, Arguments& a) {
-  a.done();
-  return text == lower(text) && text != upper(text);
 }
 
 Value zfill(const std::string& text, Arguments& a) {
@@ -315,29 +167,29 @@ constexpr Entry methods[] = {
     {"isalpha", all_are<is_letter>},
     {"isascii", isascii},
     {"isdecimal", all_are<is_digit>},
-    {"isdigit", all_are<is_digit>},
-    {"islower", islower},
+    {"isdigit", isdigit},
+    {"islower", text_islower},
     {"isspace", isspace},
-    {"isupper", isupper},
+    {"isupper", text_isupper},
     {"join", join},
     {"ljust", to_left},
     {"lower", text_lower},
     {"lstrip", lstrip},
     {"replace", text_replace},
-    {"partition", partition},
+    {"partition", text_partition},
     {"removeprefix", without_prefix},
     {"removesuffix", without_suffix},
     {"rfind", text_rfind},
     {"rindex", text_rindex},
     {"rjust", to_right},
-    {"rpartition", rpartition},
-    {"rsplit", rsplit},
+    {"rpartition", text_rpartition},
+    {"rsplit", text_rsplit},
     {"rstrip", rstrip},
-    {"split", split},
-    {"splitlines", splitlines},
+    {"split", text_split},
+    {"splitlines", text_splitlines},
     {"startswith", text_startswith},
     {"strip", strip_both},
-    {"title", title},
+    {"title", text_title},
     {"upper", text_upper},
     {"zfill", zfill},
 };
@@ -347,64 +199,6 @@ constexpr std::string_view other_methods[] = {
     "istitle",  "isprintable", "maketrans",  "swapcase",   "translate"};
 
 }  // namespace
-
-std::vector<std::string_view> lines_of(std::string_view text, bool keep_ends) {
-  std::vector<std::string_view> out;
-  for (std::size_t at = 0, begin = 0; at < text.size();) {
-    const std::size_t end = at;
-    const char32_t c = utf8_next(text, at);
-    if (breaks_line(c)) {
-      if (c == '\r' && at < text.size() && text[at] == '\n') ++at;
-      out.push_back(text.substr(begin, (keep_ends ? at : end) - begin));
-      begin = at;
-    } else if (at == text.size()) {
-      out.push_back(text.substr(begin));
-    }
-  }
-  return out;
-}
-
-std::string upper(std::string_view text) {
-  std::string out;
-  for (std::size_t at = 0; at < text.size();) append_upper(out, utf8_next(text, at));
-  return out;
-}
-
-std::string lower(std::string_view text) {
-  std::string out;
-  for (std::size_t at = 0; at < text.size();) append_lower(out, utf8_next(text, at));
-  return out;
-}
-
-Value text_upper(const std::string& text, Arguments& a) {
-  a.done();
-  a.limits.text(2 * text.size());
-  return upper(text);
-}
-
-Value text_lower(const std::string& text, Arguments& a) {
-  a.done();
-  a.limits.text(2 * text.size());
-  return lower(text);
-}
-
-Value text_capitalize(const std::string& text, Arguments& a) {
-  a.done();
-  a.limits.text(2 * text.size());
-  std::string out;
-  for (std::size_t at = 0; at < text.size();) {
-    const bool first = at == 0;
-    const char32_t c = utf8_next(text, at);
-    if (!first) {
-      append_lower(out, c);
-    } else if (c == 0xDF) {
-      out += "Ss";
-    } else {
-      append_utf8(out, static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))));
-    }
-  }
-  return out;
-}
 
 Value text_replace(const std::string& text, Arguments& a) {
   const std::string from = a.text("old"), to = a.text("new");

@@ -17,6 +17,14 @@ bool is_text_method(std::string_view name);
 
 Value text_upper(const std::string& text, Arguments& arguments);
 Value text_lower(const std::string& text, Arguments& arguments);
+Value text_title(const std::string& text, Arguments& arguments);
+Value text_isupper(const std::string& text, Arguments& arguments);
+Value text_islower(const std::string& text, Arguments& arguments);
+Value text_split(const std::string& text, Arguments& arguments);
+Value text_rsplit(const std::string& text, Arguments& arguments);
+Value text_partition(const std::string& text, Arguments& arguments);
+Value text_rpartition(const std::string& text, Arguments& arguments);
+Value text_splitlines(const std::string& text, Arguments& arguments);
 Value text_capitalize(const std::string& text, Arguments& arguments);
 Value text_replace(const std::string& text, Arguments& arguments);
 Value text_format(const std::string& text, Arguments& arguments);

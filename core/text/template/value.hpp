@@ -107,6 +107,12 @@ class Value {
     std::get<Row>(out.data_).progress->failure = std::move(failure);
     return out;
   }
+  /// Text that is not escaped again: what the filters e and safe make.
+  static Value markup(std::string v) {
+    Value out(std::move(v));
+    out.is_markup_ = true;
+    return out;
+  }
   static Value integer(std::size_t v) { return static_cast<std::int64_t>(v); }
   /// JSON's objects and arrays become dicts and lists.
   static Value from(const Json& json);
@@ -115,6 +121,7 @@ class Value {
   bool is_none() const { return std::holds_alternative<None>(data_); }
   bool is_boolean() const { return std::holds_alternative<bool>(data_); }
   bool is_text() const { return text() != nullptr; }
+  bool is_markup() const { return is_markup_; }
   /// Integers and booleans, which count as 0 and 1.
   bool is_integer() const { return is_boolean() || std::holds_alternative<std::int64_t>(data_); }
   bool is_real() const { return std::holds_alternative<double>(data_); }
@@ -167,6 +174,7 @@ class Value {
                std::shared_ptr<const Dict>, Space, std::shared_ptr<const Loop>,
                std::shared_ptr<const Function>, Counter>
       data_;
+  bool is_markup_ = false;
 };
 
 }  // namespace graft::core::jinja
