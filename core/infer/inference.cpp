@@ -9,6 +9,7 @@
 #include "core/plugin/host_config.hpp"
 #include "core/tensor/dtype.hpp"
 #include "core/text/detokenizer.hpp"
+#include "core/train/default_targets.hpp"
 #include "core/train/fused.hpp"
 #include "core/train/run_config.hpp"
 
@@ -116,7 +117,7 @@ std::vector<bool> active_adapters(const Json& request, const Json& adapters) {
 }  // namespace
 
 std::vector<MethodEntry> open_entries(std::vector<AdapterChoice>& choices, Registry& registry,
-                                      const Text& text) {
+                                      const Text& text, const std::string& model_type) {
   std::vector<MethodEntry> entries;
   std::vector<fs::path> folders;
   for (const AdapterChoice& a : choices) {
@@ -134,7 +135,10 @@ std::vector<MethodEntry> open_entries(std::vector<AdapterChoice>& choices, Regis
     choices.erase(choices.begin() + static_cast<std::ptrdiff_t>(i));
     entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(i));
   }
-  for (MethodEntry& entry : entries) tokenize_options(entry, text);
+  for (MethodEntry& entry : entries) {
+    tokenize_options(entry, text);
+    settle_targets(entry, model_type);
+  }
   return entries;
 }
 
@@ -166,7 +170,8 @@ std::unique_ptr<Inference> Inference::open(const fs::path& path, const Inference
                          state->text.template_hash(), origin_of(options.quantization),
                          model_facts(model.config())};
   std::vector<AdapterChoice> choices = options.adapters;
-  std::vector<MethodEntry> entries = open_entries(choices, registry, state->text);
+  std::vector<MethodEntry> entries =
+      open_entries(choices, registry, state->text, std::string(model.config().family->type));
   std::vector<double> strengths;
   for (const AdapterChoice& a : choices) {
     strengths.push_back(a.strength);

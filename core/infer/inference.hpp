@@ -29,7 +29,7 @@ struct InferenceOptions {
 /// The entries of the adapters that are given. Those that a later one fuses take no part by themselves
 /// and leave `choices`.
 std::vector<MethodEntry> open_entries(std::vector<AdapterChoice>& choices, Registry& registry,
-                                      const Text& text);
+                                      const Text& text, const std::string& model_type);
 
 /// What generate() is asked for.
 struct GenerateRequest {

@@ -105,7 +105,8 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
   const int threads = std::max(1, static_cast<int>(device.info().threads));
   if (options.quantization.makes()) model.load(threads);
   std::vector<AdapterChoice> choices = options.adapters;
-  std::vector<MethodEntry> entries = open_entries(choices, registry, text);
+  std::vector<MethodEntry> entries =
+      open_entries(choices, registry, text, std::string(model.config().family->type));
   std::vector<double> strengths;
   for (const AdapterChoice& a : choices) {
     strengths.push_back(a.strength);

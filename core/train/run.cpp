@@ -18,6 +18,7 @@
 #include "core/tensor/dtype.hpp"
 #include "core/text/chat_template.hpp"
 #include "core/text/tokenizer.hpp"
+#include "core/train/default_targets.hpp"
 #include "core/train/output_folder.hpp"
 #include "core/train/plan_report.hpp"
 #include "core/train/profile.hpp"
@@ -84,6 +85,24 @@ struct Run::State {
   void restore(const Snapshot& snapshot);
 };
 
+namespace {
+
+/// The resolved configuration holds what was not given.
+void note_settled(RunConfig& c) {
+  std::size_t entry = 0;
+  for (Json& json : c.json["methods"]) {
+    if (json.contains("load")) continue;  // and what is fused, was loaded
+    while (!c.load.at(entry).empty()) ++entry;
+    const MethodEntry& settled = c.methods[entry++];
+    if (settled.host.contains("targets")) json["targets"] = settled.host["targets"];
+    for (const auto& [option, value] : settled.options.items()) {
+      if (json.contains(option) && json[option].is_null()) json[option] = value;
+    }
+  }
+}
+
+}  // namespace
+
 Run::Run(RunConfig config, Registry& registry, const Log& log, RunOptions options)
     : state_(std::make_unique<State>(std::move(config), log, options)) {
   State& s = *state_;
@@ -95,7 +114,11 @@ Run::Run(RunConfig config, Registry& registry, const Log& log, RunOptions option
   s.text.emplace(Text::open(c.model, c.chat_template, model.config().vocab, log));
   s.origin = {c.model.string(), model.checkpoint().fingerprint(), s.text->template_hash(),
               origin_of(c.quantization), model_facts(model.config())};
-  for (MethodEntry& entry : c.methods) tokenize_options(entry, *s.text);
+  for (MethodEntry& entry : c.methods) {
+    tokenize_options(entry, *s.text);
+    settle_targets(entry, std::string(model.config().family->type));
+  }
+  note_settled(c);
   c.data.threads = std::max(1, static_cast<int>(s.device.info().threads));
   const Data data = open_data(c.data, s.text->encoder(), log);
   s.train.emplace(data.train, c.batches);

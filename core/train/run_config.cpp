@@ -60,7 +60,8 @@ void check_patterns(const Json& host, const std::string& who) {
 /// Targets that the method has by itself, where none are given.
 void own_targets(Json& host, const Json& schema) {
   const auto found = schema.find("x-graft-targets");
-  if (found != schema.end() && !host.contains("targets")) host["targets"] = *found;
+  const bool by_type = found != schema.end() && found->is_object();  // settle_targets()
+  if (found != schema.end() && !by_type && !host.contains("targets")) host["targets"] = *found;
 }
 
 /// A method's wish for how the base is quantized becomes "model.quantization", if that is not there.

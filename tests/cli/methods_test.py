@@ -194,6 +194,25 @@ class FreshMethods(CommandTest):
                 for a, b in zip(losses("--adapter", self.folder / "out"), base):
                     self.assertAlmostEqual(a, b, delta=1e-6)
 
+    def test_targets_that_are_not_given_are_those_of_peft(self):
+        for method, targets, more in (({"type": "lora"}, ["q_proj", "v_proj"], {}),
+                                      ({"type": "ia3"}, ["k_proj", "v_proj", "down_proj"], {"feedforward": ["down_proj"]})):
+            with self.subTest(method):
+                self.graft("train", self.run_file(methods=[method], train={"steps": 1}), "--force", "--quiet")
+                noted = json.loads((self.folder / "out" / "run.json").read_text())["methods"][0]
+                self.assertEqual(noted["targets"], targets)
+                self.assertEqual({k: noted[k] for k in more}, more)
+                config = json.loads((self.folder / "out" / "adapter_config.json").read_text())
+                self.assertEqual(config["target_modules"], targets)
+                if more:
+                    self.assertEqual(config["feedforward_modules"], more["feedforward"])
+
+    def test_ranks_of_one_step_are_kept(self):
+        method = {"type": "adalora", "total_steps": 1, "targets": ["q_proj"]}
+        self.graft("train", self.run_file(methods=[method], train={"steps": 1}), "--force", "--quiet")
+        rows = write_lines(self.folder / "rows.jsonl", ROWS)
+        self.graft("score", self.model, "--input", rows, "--adapter", self.folder / "out", "--quiet")
+
     def test_generating_with_virtual_tokens_is_scoring(self):
         for method in ({"type": "prompt", "tokens": 3}, {"type": "prefix", "tokens": 4},
                        {"type": "p_tuning", "tokens": 2, "hidden": 8}):

@@ -30,6 +30,13 @@
   R"("bias": {"type": "string", "enum": ["none", "all", "lora_only"], "default": "none", )"        \
   R"("x-graft-biases": true, "description": "Biases of the base that are trained: none, all, or )" \
   R"(those of targeted modules"})"
+/// A member of a schema: PEFT's targets by the type of the model, where the user gives none.
+#define GRAFT_LORA_TARGETS                                                                  \
+  R"("x-graft-targets": {"llama": ["q_proj", "v_proj"], "mistral": ["q_proj", "v_proj"], )" \
+  R"("qwen2": ["q_proj", "v_proj"], "qwen3": ["q_proj", "v_proj"], )"                       \
+  R"("gemma": ["q_proj", "v_proj"], "gemma2": ["q_proj", "v_proj"], )"                      \
+  R"("gemma3_text": ["q_proj", "v_proj"], "gpt2": ["c_attn"], )"                            \
+  R"("gpt_neox": ["query_key_value"]})"
 /// "fields" of a storage: rank, alpha and their patterns, as PEFT's LyCORIS methods call them.
 #define GRAFT_RANK_FIELDS                                     \
   R"("rank": "r", "alpha": {"key": "alpha", "missing": 8}, )" \

@@ -21,8 +21,9 @@ using Floats = std::vector<float>;
 struct AdaLora {
   static constexpr const char* name = "adalora";
   static constexpr std::uint32_t kinds = GRAFT_SITE_LINEAR;
-  static constexpr const char* schema = R"({
-    "type": "object", "additionalProperties": false, "required": ["total_steps"], "properties": {
+  static constexpr const char* schema =
+      R"({)" GRAFT_LORA_TARGETS
+      R"(, "type": "object", "additionalProperties": false, "required": ["total_steps"], "properties": {
       "init_rank": {"type": "integer", "minimum": 1, "default": 12,
         "description": "Rank of every layer at first"},
       "target_rank": {"type": "integer", "minimum": 1, "default": 8,
@@ -204,8 +205,10 @@ struct AdaLora {
       const auto size = static_cast<std::int64_t>(all.size());
       const std::int64_t less = size - budget(t, size);
       if (less <= 0) return;
+      const float best = *std::max_element(all.begin(), all.end());
       std::nth_element(all.begin(), all.begin() + (less - 1), all.end());
       const float threshold = all[static_cast<std::size_t>(less - 1)];
+      if (best <= threshold) return;  // nothing tells them apart, as in a run of one step
       for (std::size_t i = 0; i < states.size(); ++i) {
         for (float& k : score[i]) k = k > threshold ? 1.0f : 0.0f;
         now.write(states[i]->kept, score[i]);

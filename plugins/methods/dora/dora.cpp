@@ -18,7 +18,8 @@ struct Dora {
   static constexpr const char* name = "dora";
   static constexpr std::uint32_t kinds = GRAFT_SITE_LINEAR | GRAFT_SITE_EMBEDDING;
   static constexpr const char* schema =
-      R"({"type": "object", "additionalProperties": false, "properties": {)" GRAFT_LORA_OPTIONS
+      R"({)" GRAFT_LORA_TARGETS
+      R"(, "type": "object", "additionalProperties": false, "properties": {)" GRAFT_LORA_OPTIONS
       R"(, "init": {"type": "string", "enum": ["kaiming", "gaussian"], "default": "kaiming",
         "description": "A of linear layers: uniform within 1 / sqrt(in_features), or normal / rank"}
       }})";

@@ -18,14 +18,24 @@ struct Ia3 {
   static constexpr std::uint32_t kinds = GRAFT_SITE_LINEAR;
   static constexpr const char* schema = R"({
     "type": "object", "additionalProperties": false, "properties": {
-      "feedforward": {"default": [], "x-graft-modules": true,
+      "feedforward": {"default": null, "x-graft-modules": true,
+        "x-graft-default": {"llama": ["down_proj"], "mistral": ["down_proj"], "qwen2": ["down_proj"],
+                            "qwen3": ["down_proj"], "gemma": ["down_proj"], "gemma2": ["down_proj"],
+                            "gemma3_text": ["down_proj"], "gpt2": ["mlp.c_proj"],
+                            "gpt_neox": ["dense_4h_to_h"]},
         "description": "targets whose input is scaled instead of their output",
         "anyOf": [{"type": "string", "description": "a regular expression for whole names"},
                   {"type": "array", "items": {"type": "string"},
-                   "description": "a list of ends of names"}]},
+                   "description": "a list of ends of names"},
+                  {"type": "null", "description": "PEFT's for the type of the model, of the targets"}]},
       "init": {"type": "string", "enum": ["ones", "random"], "default": "ones",
         "description": "ones: the model stays as it is. random: normal"}
-    }})";
+    }, "x-graft-targets": {
+      "llama": ["k_proj", "v_proj", "down_proj"], "mistral": ["k_proj", "v_proj", "down_proj"],
+      "qwen2": ["q_proj", "v_proj", "down_proj"], "qwen3": ["q_proj", "v_proj", "down_proj"],
+      "gemma": ["q_proj", "v_proj", "down_proj"], "gemma2": ["q_proj", "v_proj", "down_proj"],
+      "gemma3_text": ["q_proj", "v_proj", "down_proj"], "gpt2": ["c_attn", "mlp.c_proj"],
+      "gpt_neox": ["query_key_value", "dense_4h_to_h"]}})";
   static constexpr const char* storage = R"({
     "peft_type": "IA3", "host": ["targets", "exclude", "modules_to_save"],
     "fields": {"feedforward": "feedforward_modules",

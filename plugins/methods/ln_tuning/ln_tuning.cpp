@@ -12,7 +12,11 @@ struct LnTuning {
   static constexpr std::uint32_t kinds = GRAFT_SITE_NORM;
   static constexpr const char* schema = R"({
     "type": "object", "additionalProperties": false, "properties": {},
-    "x-graft-targets": ".*(norm|ln_)[12f]?"})";
+    "x-graft-targets": {
+      "qwen2": ["post_attention_layernorm"], "qwen3": ["post_attention_layernorm"],
+      "gemma3_text": ["input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
+                      "post_feedforward_layernorm", "norm"],
+      "": ".*(norm|ln_)[12f]?"}})";
   static constexpr const char* storage = R"({
     "peft_type": "LN_TUNING", "host": ["targets", "exclude", "modules_to_save"]})";
 

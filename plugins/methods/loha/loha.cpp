@@ -13,7 +13,8 @@ struct Loha {
   static constexpr const char* name = "loha";
   static constexpr std::uint32_t kinds = GRAFT_SITE_LINEAR;
   static constexpr const char* schema =
-      R"({"type": "object", "additionalProperties": false, "properties": {)" GRAFT_RANK_OPTIONS
+      R"({)" GRAFT_LORA_TARGETS
+      R"(, "type": "object", "additionalProperties": false, "properties": {)" GRAFT_RANK_OPTIONS
       R"(, "init": {"type": "string", "enum": ["identity", "random"], "default": "identity",
         "description": "identity: B2 is 0. random: all are kaiming uniform"}}})";
   static constexpr const char* storage = R"({"peft_type": "LOHA", "fields": {)" GRAFT_RANK_FIELDS

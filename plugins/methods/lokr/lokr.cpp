@@ -16,7 +16,8 @@ struct Lokr {
   static constexpr const char* name = "lokr";
   static constexpr std::uint32_t kinds = GRAFT_SITE_LINEAR;
   static constexpr const char* schema =
-      R"({"type": "object", "additionalProperties": false, "properties": {)" GRAFT_RANK_OPTIONS
+      R"({)" GRAFT_LORA_TARGETS
+      R"(, "type": "object", "additionalProperties": false, "properties": {)" GRAFT_RANK_OPTIONS
       R"(, "decompose_both": {"type": "boolean", "default": false,
         "description": "the first factor is of low rank, too, where that saves parameters"},
       "decompose_factor": {"type": "integer", "minimum": -1, "default": -1,

@@ -30,7 +30,8 @@ struct Lora {
   static constexpr const char* name = "lora";
   static constexpr std::uint32_t kinds = GRAFT_SITE_LINEAR | GRAFT_SITE_EMBEDDING;
   static constexpr const char* schema =
-      R"({"type": "object", "additionalProperties": false, "properties": {)" GRAFT_LORA_OPTIONS
+      R"({)" GRAFT_LORA_TARGETS
+      R"(, "type": "object", "additionalProperties": false, "properties": {)" GRAFT_LORA_OPTIONS
       R"(, "init": {"type": "string", "enum": ["kaiming", "gaussian", "pissa", "olora"],
         "default": "kaiming", "description": "A of linear layers: uniform, or normal / rank; or A and B from W: its largest singular vectors, or Q and R"},
       "lr_ratio": {"type": "number", "exclusiveMinimum": 0, "default": 1,

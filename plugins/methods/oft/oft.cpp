@@ -11,7 +11,7 @@
 // (arXiv:2306.07280), eq. (5); Qiu et al. 2025, "Orthogonal Finetuning Made Scalable"
 // (arXiv:2506.19847), section 3.2 for the turned input and the series.
 #include <algorithm>
-#include <graft/plugin.hpp>
+#include <graft/plugin_lowrank.hpp>
 
 namespace {
 using namespace graft::plugin;
@@ -19,8 +19,9 @@ using namespace graft::plugin;
 struct Oft {
   static constexpr const char* name = "oft";
   static constexpr std::uint32_t kinds = GRAFT_SITE_LINEAR;
-  static constexpr const char* schema = R"({
-    "type": "object", "additionalProperties": false, "properties": {
+  static constexpr const char* schema =
+      R"({)" GRAFT_LORA_TARGETS
+      R"(, "type": "object", "additionalProperties": false, "properties": {
       "block_size": {"type": "integer", "minimum": 0, "default": 32,
         "description": "rows and columns of a block; it divides the layer's inputs. 0: see blocks"},
       "blocks": {"type": "integer", "minimum": 0, "default": 0,

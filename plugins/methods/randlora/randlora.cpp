@@ -12,7 +12,7 @@
 // (arXiv:2502.00987), eq. (4).
 #include <algorithm>
 #include <cmath>
-#include <graft/plugin.hpp>
+#include <graft/plugin_lowrank.hpp>
 
 namespace {
 using namespace graft::plugin;
@@ -20,8 +20,9 @@ using namespace graft::plugin;
 struct RandLora {
   static constexpr const char* name = "randlora";
   static constexpr std::uint32_t kinds = GRAFT_SITE_LINEAR;
-  static constexpr const char* schema = R"({
-    "type": "object", "additionalProperties": false, "properties": {
+  static constexpr const char* schema =
+      R"({)" GRAFT_LORA_TARGETS
+      R"(, "type": "object", "additionalProperties": false, "properties": {
       "rank": {"type": "integer", "minimum": 1, "default": 32,
         "description": "Of each random product; the lower, the more are trained"},
       "alpha": {"type": "number", "default": 640, "description": "The update is scaled by alpha / rank"},

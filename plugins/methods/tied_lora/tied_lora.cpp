@@ -7,7 +7,7 @@
 // Source: Renduchintala, Konuk and Kuchaiev 2023, "Tied-LoRA: Enhancing parameter efficiency of LoRA
 // with Weight Tying" (arXiv:2311.09578), eq. (2); what is trained tells its variants apart.
 #include <algorithm>
-#include <graft/plugin.hpp>
+#include <graft/plugin_lowrank.hpp>
 
 namespace {
 using namespace graft::plugin;
@@ -15,8 +15,9 @@ using namespace graft::plugin;
 struct TiedLora {
   static constexpr const char* name = "tied_lora";
   static constexpr std::uint32_t kinds = GRAFT_SITE_LINEAR;
-  static constexpr const char* schema = R"({
-    "type": "object", "additionalProperties": false, "properties": {
+  static constexpr const char* schema =
+      R"({)" GRAFT_LORA_TARGETS
+      R"(, "type": "object", "additionalProperties": false, "properties": {
       "rank": {"type": "integer", "minimum": 1, "default": 8,
         "description": "Rows of the shared A, columns of the shared B"},
       "alpha": {"type": "number", "default": 16, "description": "The update is scaled by alpha / rank"},

@@ -9,7 +9,7 @@
 // eq. (2), section 3.2.
 #include <algorithm>
 #include <cmath>
-#include <graft/plugin.hpp>
+#include <graft/plugin_lowrank.hpp>
 
 namespace {
 using namespace graft::plugin;
@@ -17,8 +17,9 @@ using namespace graft::plugin;
 struct Vera {
   static constexpr const char* name = "vera";
   static constexpr std::uint32_t kinds = GRAFT_SITE_LINEAR;
-  static constexpr const char* schema = R"({
-    "type": "object", "additionalProperties": false, "properties": {
+  static constexpr const char* schema =
+      R"({)" GRAFT_LORA_TARGETS
+      R"(, "type": "object", "additionalProperties": false, "properties": {
       "rank": {"type": "integer", "minimum": 1, "default": 256,
         "description": "Rows of the shared A, columns of the shared B"},
       "dropout": {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0,

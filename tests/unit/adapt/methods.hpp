@@ -28,7 +28,8 @@ inline MethodEntry entry_of(const std::string& method, const Json& host,
   entry.options = validate(options, schema, method);
   entry.host = host;
   if (!host.contains("targets") && schema.contains("x-graft-targets")) {
-    entry.host["targets"] = schema["x-graft-targets"];
+    const Json& own = schema["x-graft-targets"];  // by the type of the model, or for all
+    entry.host["targets"] = own.is_object() ? own.value("llama", own.value("", Json())) : own;
   }
   return entry;
 }
