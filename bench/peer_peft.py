@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""LoRA on all linear layers with PEFT + torch, measured; prints one line of JSON.
+"""LoRA on all linear layers, or another method, with PEFT + torch, measured; prints one line of JSON.
 
 The work is that of `graft train` in run.py: mean loss over all tokens, gradients clipped, AdamW. Rows of
 different lengths are padded to the longest, as transformers' collators do. Attention is torch's fused one, the default of transformers; the head makes
@@ -32,6 +32,7 @@ def main():
     parser.add_argument("--dtype", choices=["bf16", "f32"], default="bf16")
     parser.add_argument("--attention", choices=["sdpa", "eager"], default="sdpa")
     parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--config", type=json.loads, help="another method, as PEFT's adapter_config.json has it")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model")
     parser.add_argument("--checkpointing", action="store_true", help="recompute each layer in the backward pass")
     options = parser.parse_args()
@@ -39,7 +40,7 @@ def main():
     import torch
     import peft
     import transformers
-    from peft import LoraConfig, get_peft_model
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING, LoraConfig, get_peft_model
 
     torch.set_num_threads(options.threads)
     transformers.logging.set_verbosity_error()
@@ -48,8 +49,12 @@ def main():
     dtype = {"bf16": torch.bfloat16, "f32": torch.float32}[options.dtype]
     model = transformers.AutoModelForCausalLM.from_pretrained(
         options.model, dtype=dtype, attn_implementation=options.attention)
-    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=options.rank, lora_alpha=2 * options.rank,
-                                             target_modules="all-linear"))
+    if options.config:
+        kind = PEFT_TYPE_TO_CONFIG_MAPPING[options.config.pop("peft_type")]
+        config = kind(task_type="CAUSAL_LM", **options.config)
+    else:
+        config = LoraConfig(task_type="CAUSAL_LM", r=options.rank, lora_alpha=2 * options.rank, target_modules="all-linear")
+    model = get_peft_model(model, config)
     if options.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
@@ -75,6 +80,8 @@ def main():
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
+        if hasattr(model.base_model, "update_and_allocate"):
+            model.base_model.update_and_allocate(step + 1)
         optimizer.zero_grad()
         losses.append(loss.item())
         seconds.append(time.perf_counter() - began)

@@ -33,6 +33,7 @@ Json plan_json(const Cost& c) {
           {"optimizer_bytes", c.optimizer},
           {"workspace_bytes", c.workspace},
           {"holders", holders},
+          {"trainable_parameters", c.trainable},
           {"flops_per_token", c.flops_per_token},
           {"ops", {{"forward", c.forward_ops}, {"backward", c.backward_ops}}},
           {"capacity",
@@ -66,6 +67,9 @@ std::string plan_text(const Cost& c, std::uint64_t memory_limit, std::int64_t st
   }
   text += "work\n";
   std::snprintf(line, sizeof line, "  %-44s %12lld\n", "steps", static_cast<long long>(steps));
+  text += line;
+  std::snprintf(line, sizeof line, "  %-44s %12lld\n", "trainable parameters",
+                static_cast<long long>(c.trainable));
   text += line;
   std::snprintf(line, sizeof line, "  %-44s %8.3f GFLOP\n", "per token", c.flops_per_token * 1e-9);
   text += line;

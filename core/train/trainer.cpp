@@ -134,6 +134,9 @@ void Trainer::State::add_up(const Plan& plan, const Bounds& bounds) {
   cost.gradients = trained * wide;
   cost.optimizer = total * wide + (copies ? total * dtype_size(model.dtype()) : 0) +
                    optimizer->state_elements() * wide;
+  for (const Parameter& p : adapters.parameters()) {
+    if (p.trained()) cost.trainable += p.count();
+  }
   cost.flops_per_token = plan.flops / static_cast<double>(std::max<std::int64_t>(1, bounds.rows));
   cost.forward_ops = plan.forward_ops;
   cost.backward_ops = plan.backward_ops;

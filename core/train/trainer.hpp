@@ -32,6 +32,7 @@ struct Cost {
     return process + weights + prepared + activations + gradients + optimizer + workspace;
   }
   std::vector<Holder> holders;  ///< largest first
+  std::int64_t trainable = 0;   ///< numbers that are trained
   double flops_per_token = 0;
   std::int64_t forward_ops = 0, backward_ops = 0;
   Bounds capacity;

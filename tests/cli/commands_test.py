@@ -102,6 +102,8 @@ class Plan(CommandTest):
         self.assertEqual(plan["total_bytes"], sum(plan[part + "_bytes"] for part in parts))
         self.assertGreater(plan["ops"]["backward"], 0)
         self.assertGreater(plan["flops_per_token"], 0)
+        extents = 2 * (32 + 32) + 2 * (32 + 16) + 3 * (32 + 48)  # of q, o, of k, v, of the MLP; two layers of rank 4
+        self.assertEqual(plan["trainable_parameters"], 2 * 4 * extents)
         text = self.graft("plan", run).stdout
         self.assertIn("total", text)
         weights = re.search(".*weights of the base model.*", text)[0]
