@@ -9,7 +9,8 @@ namespace graft::conform {
 std::vector<Values> reference(std::string_view kernel, const Problem& problem,
                               Precision precision) {
   const auto dtype = [&](std::uint32_t given, bool keeps) -> std::uint32_t {
-    if (precision == Precision::kAsGiven || keeps || given == GRAFT_I32) return given;
+    if (precision == Precision::kAsGiven || keeps || given == GRAFT_I32 || given == GRAFT_U8)
+      return given;
     return GRAFT_F64;
   };
   std::vector<Tensor> in, out;

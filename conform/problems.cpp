@@ -38,6 +38,7 @@ const std::vector<KernelProblems>& all_kernels() {
       {"add_norm/1", Types::kFloat, add_norm_problems},
       {"adam_update/1", Types::kF32, adam_update_problems},
       {"sum_squares/1", Types::kF32, sum_squares_problems},
+      {"adam8_update/1", Types::kF32, adam8_update_problems},
   };
   return kAll;
 }

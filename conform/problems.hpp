@@ -43,6 +43,7 @@ void swiglu_bwd_problems(Maker&);
 void add_norm_problems(Maker&);
 void adam_update_problems(Maker&);
 void sum_squares_problems(Maker&);
+void adam8_update_problems(Maker&);
 
 /// One problem for each shape and layout that every kernel meets: empty, one element, odd,
 /// permuted, strided, padded, broadcast, many axes, large.

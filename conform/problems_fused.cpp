@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "problems.hpp"
 
 namespace graft::conform {
@@ -83,6 +85,43 @@ void adam_update_problems(Maker& make) {
                out, {attr_real("beta1", 0.85), attr_real("beta2", 0.95), attr_real("eps", 1e-3)},
                scale);
     }
+  }
+}
+
+void adam8_update_problems(Maker& make) {
+  const auto scale = [](const Problem& problem, const std::vector<Values>& right) {
+    auto out = relative(problem, right);
+    const double step = problem.in[2].values[0];
+    // A step is at most so large a part of its size that the largest of all bounds each.
+    double largest = 0;
+    for (std::size_t i = 0; i < out[0].size(); ++i)
+      largest = std::max(largest, std::fabs(right[0][i] - problem.out[0].before[i]));
+    for (double& one : out[0]) one += largest + step;
+    for (std::size_t k = 1; k < 5; ++k) std::fill(out[k].begin(), out[k].end(), 0.0);  // to the bit
+    return out;
+  };
+  for (const std::int64_t n : {0, 1, 7, 255, 256, 257, 4096, 250007}) {
+    const std::int64_t blocks = (n + 255) / 256;
+    std::vector<Result> out = {Maker::result_as(GRAFT_F32, {n}), Maker::result_as(GRAFT_U8, {n}),
+                               Maker::result_as(GRAFT_U8, {n}),
+                               Maker::result_as(GRAFT_F32, {blocks}),
+                               Maker::result_as(GRAFT_F32, {blocks})};
+    out[0].before = make.real_as(GRAFT_F32, {n}).values;
+    for (std::int64_t i = 0; i < n; ++i) {
+      out[1].before.push_back(static_cast<double>(make.integer(0, 255)));
+      out[2].before.push_back(static_cast<double>(make.integer(0, 255)));
+    }
+    out[3].before = make.real_as(GRAFT_F32, {blocks}, {}, 0, 0.1).values;
+    out[4].before = make.real_as(GRAFT_F32, {blocks}, {}, 0, 0.01).values;
+    if (blocks > 1) out[3].before[1] = out[4].before[1] = 0;
+    Operand grad = make.real_as(GRAFT_F32, {n}, {}, -0.3, 0.3);
+    if (blocks > 2)  // a block without anything
+      std::fill(grad.values.begin() + 256, grad.values.begin() + 512, 0.0);
+    make.add(
+        std::to_string(n),
+        {grad, make.real_as(GRAFT_F32, {1}, {}, 0.9, 0.99),
+         make.real_as(GRAFT_F32, {1}, {}, 0.01, 0.02), make.real_as(GRAFT_F32, {1}, {}, 1.5, 2.5)},
+        out, {attr_real("beta1", 0.85), attr_real("beta2", 0.95), attr_real("eps", 1e-3)}, scale);
   }
 }
 

@@ -25,6 +25,8 @@ void with_type(std::uint32_t dtype, F&& f) {
       return f(backend::Bf16{});
     case GRAFT_I32:
       return f(std::int32_t{});
+    case GRAFT_U8:
+      return f(std::uint8_t{});
     default:
       throw std::logic_error("a problem with an unknown dtype");
   }

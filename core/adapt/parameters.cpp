@@ -6,7 +6,6 @@
 #include <random>
 
 #include "core/adapt/adapter_files.hpp"
-#include "core/adapt/factors.hpp"
 #include "core/base/error.hpp"
 #include "core/base/philox.hpp"
 #include "core/tensor/dtype.hpp"
@@ -89,7 +88,8 @@ ParameterLayout lay_out(const std::vector<Parameter>& parameters, const std::vec
 
 ParameterMemory ParameterMemory::allocate(const Device& device, const ParameterLayout& layout,
                                           std::uint32_t compute_dtype, bool train,
-                                          std::vector<std::int64_t> states) {
+                                          std::vector<StateRange> ranges,
+                                          const std::optional<fs::path>& pages) {
   ParameterMemory m;
   m.compute_dtype = compute_dtype;
   m.master_dtype = compute_dtype == GRAFT_F64 ? GRAFT_F64 : GRAFT_F32;
@@ -101,11 +101,25 @@ ParameterMemory ParameterMemory::allocate(const Device& device, const ParameterL
                                               : device.allocate(bytes(layout.total, compute_dtype));
   if (!train) return m;
   m.gradients = device.allocate(bytes(layout.trained, m.master_dtype));
-  m.state_counts = std::move(states);
-  for (const std::int64_t n : m.state_counts) {
-    m.states.push_back(device.allocate(bytes(n, m.master_dtype)));
+  m.ranges = std::move(ranges);
+  if (!pages) {
+    for (const StateRange& range : m.ranges) m.states.push_back(device.allocate(range.bytes()));
+    return m;
   }
+  constexpr std::uint64_t whole = 4096;
+  std::uint64_t end = 0;
+  std::vector<std::uint64_t> begins;
+  for (const StateRange& range : m.ranges) {
+    begins.push_back(end);
+    end += (range.bytes() + whole - 1) / whole * whole;
+  }
+  m.pages = PageFile::make(*pages, end, "optimizer.paged");
+  for (const std::uint64_t begin : begins) m.states.push_back(m.pages.at(begin));
   return m;
+}
+
+std::uint64_t StateRange::bytes() const {
+  return static_cast<std::uint64_t>(count) * dtype_size(dtype);
 }
 
 void* ParameterMemory::master_at(std::int64_t element) const {
@@ -149,7 +163,26 @@ std::vector<float> norms(const std::vector<float>& w, std::size_t n, bool rows) 
 
 }  // namespace
 
-std::vector<float> initial_values(const Parameter& p, std::uint64_t seed, const BaseValues& base) {
+namespace {
+
+/// The factors that a parameter of rank `rank` begins as; made anew unless they are the last ones.
+const Factors& factors_of(const Parameter& p, std::int64_t rank, const BaseValues& base,
+                          LastFactors& last) {
+  const bool svd = p.init == GRAFT_INIT_SVD_LEFT || p.init == GRAFT_INIT_SVD_RIGHT;
+  const bool left = p.init == GRAFT_INIT_SVD_LEFT || p.init == GRAFT_INIT_QR_LEFT;
+  const std::string of = cat(svd, " ", p.base, " ", rank, " ", p.init_scale);
+  if (last.of == of) return last.factors;
+  const Matrix w = {left ? p.dims[0] : 0, left ? 0 : p.dims[1], base(p.base)};
+  last.factors = svd ? svd_factors(w, rank, p.init_scale) : qr_factors(w, rank);
+  last.of = of;
+  return last.factors;
+}
+
+}  // namespace
+
+std::vector<float> initial_values(const Parameter& p, std::uint64_t seed, const BaseValues& base,
+                                  LastFactors* last) {
+  LastFactors own;
   const auto n = static_cast<std::size_t>(p.count());
   std::uint64_t drawn = 0;
   const auto next = [&] { return random_unit(random_bits(seed, hash_of(p.name), drawn++)); };
@@ -208,16 +241,15 @@ std::vector<float> initial_values(const Parameter& p, std::uint64_t seed, const 
       return v;
     }
     case GRAFT_INIT_SVD_LEFT:
-    case GRAFT_INIT_QR_LEFT: {
-      const Matrix w = {p.dims[0], 0, base(p.base)};
-      return p.init == GRAFT_INIT_SVD_LEFT ? svd_factors(w, p.dims[1], p.init_scale).left
-                                           : qr_factors(w, p.dims[1]).left;
-    }
+    case GRAFT_INIT_QR_LEFT:
+      return factors_of(p, p.dims[1], base, last ? *last : own).left;
     case GRAFT_INIT_SVD_RIGHT:
     case GRAFT_INIT_QR_RIGHT: {
-      const Matrix w = {0, p.dims[1], base(p.base)};
-      return p.init == GRAFT_INIT_SVD_RIGHT ? svd_factors(w, p.dims[0], p.init_scale).right
-                                            : qr_factors(w, p.dims[0]).right;
+      const Factors& f = factors_of(p, p.dims[0], base, last ? *last : own);
+      const bool nothing =
+          std::all_of(f.left.begin(), f.left.end(), [](float x) { return x == 0; });
+      if (nothing) return uniform(1 / std::sqrt(static_cast<double>(p.dims[1])));
+      return f.right;
     }
     case GRAFT_INIT_ROW_NORM:
     case GRAFT_INIT_COLUMN_NORM:

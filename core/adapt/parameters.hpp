@@ -3,9 +3,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/adapt/factors.hpp"
+#include "core/base/page_file.hpp"
 #include "core/graph/ctx.hpp"
 #include "core/graph/device.hpp"
 
@@ -53,19 +56,28 @@ struct ParameterLayout {
 /// `decays[i]` says whether weight decay applies to parameter i.
 ParameterLayout lay_out(const std::vector<Parameter>& parameters, const std::vector<bool>& decays);
 
-/// Memory of the parameters on a device. Master values, gradients and optimizer states are f32 (f64
-/// where the compute dtype is f64); `compute` is what ops read, the same memory as `master` where
-/// the dtypes agree.
+/// The k-th states that an optimizer keeps of all parameters, one after the other.
+struct StateRange {
+  std::uint32_t dtype = 0;
+  std::int64_t count = 0;
+  bool operator==(const StateRange&) const = default;
+  std::uint64_t bytes() const;
+};
+
+/// Memory of the parameters on a device. Master values and gradients are f32 (f64 where the compute
+/// dtype is f64); `compute` is what ops read, the same memory as `master` where the dtypes agree.
 struct ParameterMemory {
   std::uint32_t master_dtype = 0, compute_dtype = 0;
   std::shared_ptr<void> master, compute, gradients;
-  std::vector<std::shared_ptr<void>> states;  ///< one range per state of the optimizer
-  std::vector<std::int64_t> state_counts;     ///< their elements
+  std::vector<StateRange> ranges;             ///< of the optimizer's states
+  std::vector<std::shared_ptr<void>> states;  ///< the memory of each range
+  PageFile pages;                             ///< that the states lie in, if they do
 
-  /// Without `train` there are no gradients and no states. `states`: the elements of each.
+  /// Without `train` there are no gradients and no states. `pages`: states go into a file there.
   static ParameterMemory allocate(const Device& device, const ParameterLayout& layout,
                                   std::uint32_t compute_dtype, bool train,
-                                  std::vector<std::int64_t> states);
+                                  std::vector<StateRange> ranges,
+                                  const std::optional<fs::path>& pages = std::nullopt);
   void* master_at(std::int64_t element) const;
   void* compute_at(std::int64_t element) const;
   void* gradient_at(std::int64_t element) const;
@@ -83,6 +95,6 @@ using BaseValues = std::function<std::vector<float>(const std::string& name)>;
 
 /// Initial values of a parameter: a function of seed, name and base model alone.
 std::vector<float> initial_values(const Parameter& parameter, std::uint64_t seed,
-                                  const BaseValues& base = {});
+                                  const BaseValues& base = {}, LastFactors* last = nullptr);
 
 }  // namespace graft::core

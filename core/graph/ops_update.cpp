@@ -1,4 +1,4 @@
-// Ops that write memory which outlives a run: assign, adam_update, sum_squares (its reader).
+// Ops that write memory which outlives a run: assign, adam_update, adam8_update, sum_squares (its reader).
 #include <graft/plugin.h>
 
 #include "core/base/error.hpp"
@@ -41,6 +41,25 @@ std::vector<ValueId> decompose_adam_update(Recorder& r, const Node& n) {
   return {};
 }
 
+std::vector<TypeShape> infer_adam8_update(const InferArgs& a) {
+  for (const std::size_t i : {0, 1, 2, 3, 4, 7, 8}) {
+    if (a.in[i].dtype != GRAFT_F32) a.refuse("states of 8 bits are for runs in f32, bf16 or f16.");
+  }
+  require(a, a.in[5].dtype == GRAFT_U8 && a.in[6].dtype == GRAFT_U8, "m and v are U8.");
+  for (std::size_t i = 1; i < 4; ++i) {
+    require(a, a.in[i].shape == Shape{1}, "decay, step_size and denom_scale are [1].");
+  }
+  for (std::size_t i = 4; i < 7; ++i) {
+    require(a, a.in[i].shape == a.in[0].shape, "param, m and v must be shaped like the gradient.");
+  }
+  std::int64_t n = 1;
+  for (const Extent& d : a.in[0].shape) n *= d.constant;
+  const Shape scales = {(n + 255) / 256};
+  require(a, a.in[7].shape == scales && a.in[8].shape == scales,
+          "m_scale and v_scale have a number for each 256 of the gradient.");
+  return {};
+}
+
 std::vector<TypeShape> infer_sum_squares(const InferArgs& a) {
   return {{a.in[0].dtype, {1}}};
 }
@@ -71,13 +90,21 @@ std::vector<OpDef> update_ops() {
   adam.infer = infer_adam_update;
   adam.decompose = decompose_adam_update;
 
+  OpDef adam8;
+  adam8.name = "adam8_update";
+  adam8.kernel = "adam8_update/1";
+  adam8.attrs = adam.attrs;
+  adam8.min_inputs = adam8.max_inputs = 9;
+  adam8.written_from = 4;
+  adam8.infer = infer_adam8_update;
+
   OpDef squares;
   squares.name = "sum_squares";
   squares.lowering = Lowering::kComposite;
   squares.kernel = "sum_squares/1";
   squares.infer = infer_sum_squares;
   squares.decompose = decompose_sum_squares;
-  return {assign, adam, squares};
+  return {assign, adam, adam8, squares};
 }
 
 }  // namespace graft::core

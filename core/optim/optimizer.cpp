@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/base/error.hpp"
 #include "core/graph/ctx.hpp"
 #include "core/plugin/call.hpp"
 #include "core/plugin/host_config.hpp"
+#include "core/tensor/dtype.hpp"
 
 namespace graft::core {
 namespace {
@@ -19,10 +21,19 @@ std::uint32_t master_dtype(std::uint32_t compute) {
   return compute == GRAFT_F64 ? std::uint32_t{GRAFT_F64} : std::uint32_t{GRAFT_F32};
 }
 
+/// Elements of an elementwise update are cut at multiples of this: whole pages of any state.
+constexpr std::int64_t kPieceUnit = 4096;
+
 /// Where the k-th state of a unit lies in the k-th range of states. No extents: there is none.
 struct StatePlace {
   std::vector<std::int64_t> dims;
   std::int64_t begin = 0;
+};
+
+/// Units that one program updates.
+struct Part {
+  std::size_t begin = 0, end = 0;
+  std::vector<std::unique_ptr<Program>> updates;  // by phase
 };
 
 /// A range of the flat memory that update() is given as one parameter.
@@ -49,21 +60,24 @@ struct Optimizer::State {
   HostConfig config;
   ParameterLayout layout;
   std::uint32_t dtype = 0;
+  std::uint64_t resident = 0;  // bytes of states in a part, 0: any
   std::vector<Unit> units;
   std::unique_ptr<Program> zero, norm, scale;
-  std::vector<std::unique_ptr<Program>> updates;  // by phase
+  std::vector<Part> parts;
   ValueId norm_result = kNone;
-  std::vector<std::int64_t> states;  // elements of each range that an update uses
+  std::vector<StateRange> states;  // that an update uses
   Refresh refresh;
   const ParameterMemory* memory = nullptr;
 
   State(const graft_optimizer_api& a, Json options, const Log& log, const Device& device,
-        const ParameterLayout& l, std::uint32_t compute, const std::shared_ptr<Scratch>& scratch)
+        const ParameterLayout& l, std::uint32_t compute, const std::shared_ptr<Scratch>& scratch,
+        std::uint64_t resident_states)
       : api(a),
         host(log),
         config(std::move(options)),
         layout(l),
         dtype(master_dtype(compute)),
+        resident(resident_states),
         refresh(device, l, compute, scratch) {}
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -77,7 +91,11 @@ struct Optimizer::State {
   }
   void place_units(const std::vector<Parameter>& parameters);
   void place_states();
-  void record_update(Recorder& r, std::uint32_t phase);
+  void cut();
+  void record_update(Recorder& r, const Part& part, std::uint32_t phase);
+  std::int64_t most_per_piece() const;
+  std::uint64_t bytes_of(const Unit& unit, std::size_t state) const;
+  void release(const Part& part) const;
 };
 
 namespace {
@@ -92,11 +110,27 @@ std::unique_ptr<Program> make_program(Recorder& r, const Device& device,
 
 }  // namespace
 
+/// Elements of an elementwise update that fit in a part.
+std::int64_t Optimizer::State::most_per_piece() const {
+  if (resident == 0 || api.n_state == 0) return std::numeric_limits<std::int64_t>::max();
+  const std::uint64_t fit = resident / (api.n_state * dtype_size(dtype)) / kPieceUnit;
+  return static_cast<std::int64_t>(std::clamp<std::uint64_t>(fit, 1, 1 << 20)) * kPieceUnit;
+}
+
+std::uint64_t Optimizer::State::bytes_of(const Unit& unit, std::size_t state) const {
+  const auto& dims = unit.states[state].dims;
+  return dims.empty() ? 0
+                      : static_cast<std::uint64_t>(product(dims)) * dtype_size(states[state].dtype);
+}
+
 void Optimizer::State::place_units(const std::vector<Parameter>& parameters) {
   for (std::size_t g = 0; g < layout.groups.size(); ++g) {
     const ParameterGroup& group = layout.groups[g];
     if (api.flags & GRAFT_OPTIMIZER_ELEMENTWISE) {
-      units.push_back({"", {group.count}, group.begin, g, {}});
+      const std::int64_t most = most_per_piece();
+      for (std::int64_t at = 0; at < group.count; at += std::min(most, group.count - at)) {
+        units.push_back({"", {std::min(most, group.count - at)}, group.begin + at, g, {}});
+      }
       continue;
     }
     for (const std::size_t i : group.members) {
@@ -107,15 +141,17 @@ void Optimizer::State::place_units(const std::vector<Parameter>& parameters) {
 
 /// Each state gets a range of its own; within it units lie in their order, as padded as parameters.
 void Optimizer::State::place_states() {
-  states.assign(api.n_state, 0);
+  states.assign(api.n_state, {});
   for (Unit& unit : units) {
     for (std::uint32_t k = 0; k < api.n_state; ++k) {
-      StatePlace place{unit.dims, states[k]};
+      StatePlace place{unit.dims, states[k].count};
+      std::uint32_t kind = dtype;
       if (api.state) {
         graft_state_desc desc{};
         desc.struct_size = sizeof desc;
         desc.n_dims = static_cast<std::uint32_t>(unit.dims.size());
         std::copy(unit.dims.begin(), unit.dims.end(), desc.dims);
+        desc.dtype = dtype;
         call_plugin(who(), [&](graft_error* error) {
           return api.state(instance, unit.name.c_str(), unit.dims.data(), desc.n_dims, k, &desc,
                            error);
@@ -126,14 +162,40 @@ void Optimizer::State::place_states() {
           throw Error(GRAFT_E_INVALID,
                       cat(who(), ": state ", k, " of '", unit.name, "' has the extent ", d, "."));
         }
+        kind = desc.dtype;
       }
-      if (!place.dims.empty()) states[k] += (product(place.dims) + 15) / 16 * 16;
+      if (!place.dims.empty()) {
+        if ((kind != dtype && kind != GRAFT_U8) ||
+            (states[k].dtype != 0 && states[k].dtype != kind)) {
+          throw Error(GRAFT_E_INVALID,
+                      cat(who(), ": state ", k, " of '", unit.name, "' is ", dtype_name(kind),
+                          "; states are u8 or as parameters are, and the same of all."));
+        }
+        states[k].dtype = kind;
+        states[k].count += (product(place.dims) + 15) / 16 * 16;
+      }
       unit.states.push_back(std::move(place));
     }
   }
+  for (StateRange& range : states) range.dtype = range.dtype == 0 ? dtype : range.dtype;
 }
 
-void Optimizer::State::record_update(Recorder& r, std::uint32_t phase) {
+/// Parts with as many units as may be resident at once, with one at least.
+void Optimizer::State::cut() {
+  std::uint64_t held = 0;
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    std::uint64_t bytes = 0;
+    for (std::uint32_t k = 0; k < api.n_state; ++k) bytes += bytes_of(units[u], k);
+    if (parts.empty() || (resident > 0 && held + bytes > resident)) {
+      parts.push_back({u, u, {}});
+      held = 0;
+    }
+    parts.back().end = u + 1;
+    held += bytes;
+  }
+}
+
+void Optimizer::State::record_update(Recorder& r, const Part& part, std::uint32_t phase) {
   OpsContext ctx(r, [](std::int32_t) -> ValueId {
     throw Error(GRAFT_E_INVALID, "an optimizer was given a parameter of a method.");
   });
@@ -143,24 +205,24 @@ void Optimizer::State::record_update(Recorder& r, std::uint32_t phase) {
     for (std::uint32_t k = 0; k < api.n_scalars; ++k) {
       scalars.push_back(ctx.handle(r.scalar(scalar_name(g, k), dtype)));
     }
-    for (std::size_t u = 0; u < units.size(); ++u) {
+    for (std::size_t u = part.begin; u < part.end; ++u) {
       if (units[u].group != g) continue;
       const auto leaf = [&](std::int32_t which, const std::vector<std::int64_t>& dims,
-                            const char* name) {
+                            std::uint32_t kind, const char* name) {
         const std::int32_t slot = kFirst + static_cast<std::int32_t>(u) * kStride + which;
-        return ctx.handle(
-            r.leaf(Role::kBuffer, slot, dtype, Shape(dims.begin(), dims.end()), name));
+        return ctx.handle(r.leaf(Role::kBuffer, slot, kind, Shape(dims.begin(), dims.end()), name));
       };
       names.push_back(units[u].name.c_str());
-      params.push_back(leaf(0, units[u].dims, "parameters"));
-      grads.push_back(leaf(1, units[u].dims, "gradients"));
+      params.push_back(leaf(0, units[u].dims, dtype, "parameters"));
+      grads.push_back(leaf(1, units[u].dims, dtype, "gradients"));
       for (std::uint32_t k = 0; k < api.n_state; ++k) {
         const auto& dims = units[u].states[k].dims;
-        its_states.push_back(dims.empty()
-                                 ? nullptr
-                                 : leaf(2 + static_cast<std::int32_t>(k), dims, "optimizer state"));
+        its_states.push_back(dims.empty() ? nullptr
+                                          : leaf(2 + static_cast<std::int32_t>(k), dims,
+                                                 states[k].dtype, "optimizer state"));
       }
     }
+    if (params.empty()) continue;
     graft_update group{};
     group.struct_size = sizeof group;
     group.n = static_cast<std::uint32_t>(params.size());
@@ -199,9 +261,9 @@ std::size_t used_states(const Graph& graph) {
 Optimizer::Optimizer(const graft_optimizer_api& api, Json options, const Log& log,
                      const Device& device, const std::vector<Parameter>& parameters,
                      const ParameterLayout& layout, std::uint32_t compute_dtype,
-                     std::shared_ptr<Scratch> scratch)
+                     std::shared_ptr<Scratch> scratch, std::uint64_t resident)
     : state_(std::make_unique<State>(api, std::move(options), log, device, layout, compute_dtype,
-                                     scratch)) {
+                                     scratch, resident)) {
   State& s = *state_;
   if (api.n_state > static_cast<std::uint32_t>(kStride) - 2) {
     throw Error(GRAFT_E_INVALID,
@@ -212,6 +274,7 @@ Optimizer::Optimizer(const graft_optimizer_api& api, Json options, const Log& lo
   });
   s.place_units(parameters);
   s.place_states();
+  s.cut();
   const auto gradients = [&](Recorder& r) {
     return r.leaf(Role::kBuffer, kAllGradients, s.dtype, {layout.trained}, "gradients");
   };
@@ -236,26 +299,54 @@ Optimizer::Optimizer(const graft_optimizer_api& api, Json options, const Log& lo
     s.scale = make_program(r, device, scratch);
   }
   std::size_t used = 0;
-  for (std::uint32_t phase = 0; phase < std::max<std::uint32_t>(1, api.n_phases); ++phase) {
-    Graph graph;
-    Recorder r(graph);
-    s.record_update(r, phase);
-    used = std::max(used, used_states(graph));
-    s.updates.push_back(make_program(r, device, scratch));
+  for (Part& part : s.parts) {
+    for (std::uint32_t phase = 0; phase < std::max<std::uint32_t>(1, api.n_phases); ++phase) {
+      Graph graph;
+      Recorder r(graph);
+      s.record_update(r, part, phase);
+      used = std::max(used, used_states(graph));
+      part.updates.push_back(make_program(r, device, scratch));
+    }
   }
   s.states.resize(used);
 }
 
 Optimizer::~Optimizer() = default;
 
-std::vector<std::int64_t> Optimizer::states() const {
+std::vector<StateRange> Optimizer::states() const {
   return state_->states;
 }
 
-std::uint64_t Optimizer::state_elements() const {
-  std::int64_t sum = 0;
-  for (const std::int64_t n : state_->states) sum += n;
-  return static_cast<std::uint64_t>(sum);
+std::uint64_t Optimizer::state_bytes() const {
+  std::uint64_t sum = 0;
+  for (const StateRange& range : state_->states) sum += range.bytes();
+  return sum;
+}
+
+std::uint64_t Optimizer::part_bytes() const {
+  const State& s = *state_;
+  std::uint64_t most = 0;
+  for (const Part& part : s.parts) {
+    std::uint64_t bytes = 0;
+    for (std::size_t u = part.begin; u < part.end; ++u) {
+      for (std::size_t k = 0; k < s.states.size(); ++k) bytes += s.bytes_of(s.units[u], k);
+    }
+    most = std::max(most, bytes);
+  }
+  return most;
+}
+
+/// The states of the part are done with for this step.
+void Optimizer::State::release(const Part& part) const {
+  if (!memory->pages) return;
+  for (std::size_t k = 0; k < states.size(); ++k) {
+    const auto size = static_cast<std::int64_t>(dtype_size(states[k].dtype));
+    const std::int64_t begin = units[part.begin].states[k].begin;
+    const std::int64_t end =
+        part.end < units.size() ? units[part.end].states[k].begin : states[k].count;
+    memory->pages.release(static_cast<std::byte*>(memory->states[k].get()) + begin * size,
+                          static_cast<std::uint64_t>((end - begin) * size));
+  }
 }
 
 void Optimizer::bind(const ParameterMemory& memory) {
@@ -264,17 +355,19 @@ void Optimizer::bind(const ParameterMemory& memory) {
   for (Program* p : {s.zero.get(), s.norm.get(), s.scale.get()}) {
     p->bind(Role::kBuffer, kAllGradients, memory.gradient_at(0));
   }
-  const auto stride = static_cast<std::int64_t>(s.dtype == GRAFT_F64 ? 8 : 4);
-  for (std::size_t u = 0; u < s.units.size(); ++u) {
-    const std::int32_t slot = kFirst + static_cast<std::int32_t>(u) * kStride;
-    const std::int64_t begin = s.units[u].begin;
-    for (const auto& update : s.updates) {
-      update->bind(Role::kBuffer, slot, memory.master_at(begin));
-      update->bind(Role::kBuffer, slot + 1, memory.gradient_at(begin));
-      for (std::size_t k = 0; k < memory.states.size(); ++k) {
-        const std::int64_t at = s.units[u].states[k].begin * stride;
-        update->bind(Role::kBuffer, slot + 2 + static_cast<std::int32_t>(k),
-                     static_cast<std::byte*>(memory.states[k].get()) + at);
+  for (const Part& part : s.parts) {
+    for (std::size_t u = part.begin; u < part.end; ++u) {
+      const std::int32_t slot = kFirst + static_cast<std::int32_t>(u) * kStride;
+      const std::int64_t begin = s.units[u].begin;
+      for (const auto& update : part.updates) {
+        update->bind(Role::kBuffer, slot, memory.master_at(begin));
+        update->bind(Role::kBuffer, slot + 1, memory.gradient_at(begin));
+        for (std::size_t k = 0; k < memory.states.size(); ++k) {
+          const auto size = static_cast<std::int64_t>(dtype_size(s.states[k].dtype));
+          update->bind(
+              Role::kBuffer, slot + 2 + static_cast<std::int32_t>(k),
+              static_cast<std::byte*>(memory.states[k].get()) + s.units[u].states[k].begin * size);
+        }
       }
     }
   }
@@ -305,20 +398,26 @@ StepResult Optimizer::step(std::int64_t index, double lr, double clip) {
     s.scale->run({});
   }
   std::vector<double> scalars(s.api.n_scalars);
-  Program* update = s.updates[0].get();
+  std::vector<std::pair<std::string, double>> named;
+  std::uint32_t phase = 0;
   for (std::size_t g = 0; g < s.layout.groups.size(); ++g) {
     graft_step step{};
     step.struct_size = sizeof step;
     step.decays = s.layout.groups[g].decays ? 1 : 0;
     step.index = index;
     step.lr = lr * s.layout.groups[g].lr_scale;
-    if (g == 0 && s.api.phase) update = s.updates.at(s.api.phase(s.instance, &step)).get();
+    if (g == 0 && s.api.phase) phase = s.api.phase(s.instance, &step);
     if (s.api.scalars) s.api.scalars(s.instance, &step, scalars.data());
     for (std::uint32_t k = 0; k < s.api.n_scalars; ++k) {
-      update->set_scalar(s.scalar_name(g, k), scalars[k]);
+      named.emplace_back(s.scalar_name(g, k), scalars[k]);
     }
   }
-  update->run({});
+  for (const Part& part : s.parts) {
+    Program& update = *part.updates.at(phase);
+    for (const auto& [name, value] : named) update.set_scalar(name, value);
+    update.run({});
+    s.release(part);
+  }
   refresh();
   return result;
 }
@@ -330,7 +429,9 @@ void Optimizer::refresh() {
 void Optimizer::set_timer(const CallTimer& timer) {
   State& s = *state_;
   for (Program* p : {s.zero.get(), s.norm.get(), s.scale.get()}) p->set_timer(timer);
-  for (const auto& update : s.updates) update->set_timer(timer);
+  for (const Part& part : s.parts) {
+    for (const auto& update : part.updates) update->set_timer(timer);
+  }
   s.refresh.set_timer(timer);
 }
 

@@ -18,17 +18,21 @@ struct StepResult {
 class Optimizer {
  public:
   /// Creates the plugin's instance and plans its programs. `memory` is bound later, so that nothing
-  /// is allocated before the whole plan is known. `api` is copied.
+  /// is allocated before the whole plan is known. `api` is copied. `resident`: a step goes in parts
+  /// of so many bytes of states, behind each of which the memory's pages are released; 0: at once.
   Optimizer(const graft_optimizer_api& api, Json options, const Log& log, const Device& device,
             const std::vector<Parameter>& parameters, const ParameterLayout& layout,
-            std::uint32_t compute_dtype, std::shared_ptr<Scratch> scratch);
+            std::uint32_t compute_dtype, std::shared_ptr<Scratch> scratch,
+            std::uint64_t resident = 0);
   ~Optimizer();
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  /// Elements of each range of states that an update uses.
-  std::vector<std::int64_t> states() const;
-  std::uint64_t state_elements() const;
+  /// The ranges of states that an update uses.
+  std::vector<StateRange> states() const;
+  std::uint64_t state_bytes() const;
+  /// The states that one part of a step uses, of the largest part.
+  std::uint64_t part_bytes() const;
   /// `memory` has gradients and these states and outlives the optimizer.
   void bind(const ParameterMemory& memory);
 

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <graft/dynamic8.hpp>
 #include <graft/quant.hpp>
 #include <thread>
 #include <vector>
@@ -106,8 +107,7 @@ void nest_scales(const graft_quant& q, std::span<const float> scales) {
   auto* map = static_cast<float*>(const_cast<void*>(q.aux[3]));
   std::copy(dynamic_map().begin(), dynamic_map().end(), map);
   map[256] = offset;
-  quantize_dynamic(dynamic_map(), rest, 256,
-                   static_cast<std::uint8_t*>(const_cast<void*>(q.aux[0])),
+  quantize_dynamic(rest, 256, static_cast<std::uint8_t*>(const_cast<void*>(q.aux[0])),
                    static_cast<float*>(const_cast<void*>(q.aux[1])));
 }
 
@@ -145,31 +145,7 @@ std::span<const float, 16> code_book(std::string_view format) {
 }
 
 const std::array<float, 256>& dynamic_map() {
-  static const std::array<float, 256> map = [] {
-    std::array<float, 256> m{};
-    std::size_t next = 0;
-    m[next++] = 0;
-    m[next++] = 1;
-    // Of n + 1 places from 0.1 to 1 the j-th, made from the nearer end with one rounding.
-    const auto place = [](int j, int n) {
-      const float step = (1 - 0.1f) / static_cast<float>(n);
-      const bool low = j < (n + 1) / 2;
-      const double from = low ? 0.1f : 1.0f, steps = low ? j : j - n;
-      return static_cast<float>(from + static_cast<double>(step) * steps);
-    };
-    for (int i = 0; i < 7; ++i) {
-      const int steps = 1 << i;
-      const auto decade = static_cast<float>(std::pow(10.0, i - 6));
-      for (int j = 0; j < steps; ++j) {
-        const float value = decade * ((place(j, steps) + place(j + 1, steps)) / 2);
-        m[next++] = value;
-        m[next++] = -value;
-      }
-    }
-    std::sort(m.begin(), m.end());
-    return m;
-  }();
-  return map;
+  return dynamic8::map(true).value;
 }
 
 graft_quant quantized_shape(std::string_view format, std::int64_t rows, std::int64_t columns,
@@ -273,27 +249,17 @@ void quantize(const graft_quant& q, const float* x, int threads, std::string_vie
   if (nested) nest_scales(q, own);
 }
 
-void quantize_dynamic(std::span<const float, 256> map, std::span<const float> values,
-                      std::int64_t block, std::uint8_t* codes, float* scales) {
-  // Values are first rounded to one of 65536 places between -1 and 1.
-  const auto nearest = [&](float t) {
-    const float place = std::nearbyint((t + 1) * 0.5f * 65535);
-    const auto x = static_cast<float>(static_cast<double>(place) / 65535 * 2 - 1);
-    const auto above = std::lower_bound(map.begin(), map.end(), x);
-    auto i = above - map.begin();
-    if (i == 256 ||
-        (i > 0 &&
-         !((map[static_cast<std::size_t>(i - 1)] + map[static_cast<std::size_t>(i)]) / 2 < x)))
-      --i;
-    return static_cast<std::uint8_t>(i);
-  };
+void quantize_dynamic(std::span<const float> values, std::int64_t block, std::uint8_t* codes,
+                      float* scales) {
+  const dynamic8::Map& map = dynamic8::map(true);
   const auto n = static_cast<std::int64_t>(values.size());
   for (std::int64_t at = 0; at < n; at += block) {
     const std::int64_t count = std::min(block, n - at);
-    const float most = largest(values.data() + at, count), inverse = 1 / std::max(most, 1e-38f);
+    const float most = largest(values.data() + at, count);
+    const float inverse = dynamic8::inverse_scale(most);
     scales[at / block] = most;
     for (std::int64_t i = at; i < at + count; ++i) {
-      codes[i] = nearest(std::clamp(values[static_cast<std::size_t>(i)] * inverse, -1.0f, 1.0f));
+      codes[i] = map.code[dynamic8::place_of(values[static_cast<std::size_t>(i)], inverse)];
     }
   }
 }

@@ -14,7 +14,7 @@ namespace graft::core {
 
 /// The 16 values of "nf4" or "fp4", by code. Throws for another name.
 std::span<const float, 16> code_book(std::string_view format);
-/// 256 values, ascending: 8 bits of which some are an exponent.
+/// graft::dynamic8's map with a sign.
 const std::array<float, 256>& dynamic_map();
 
 /// A matrix in "nf4", "fp4", "int8" or a format of block_formats.hpp with the sizes of its buffers and no buffers yet. `block` (a power
@@ -32,9 +32,10 @@ void set_buffers(graft_quant& shape, void* memory);
 /// Uses up to `threads` threads; the result does not depend on their number.
 void quantize(const graft_quant& target, const float* values, int threads, std::string_view who);
 
-/// Codes of values[i] / scale in `map`, scale being the largest magnitude of each `block` values.
-void quantize_dynamic(std::span<const float, 256> map, std::span<const float> values,
-                      std::int64_t block, std::uint8_t* codes, float* scales);
+/// Codes of values[i] / scale in the dynamic map, scale being the largest magnitude of each `block`
+/// values.
+void quantize_dynamic(std::span<const float> values, std::int64_t block, std::uint8_t* codes,
+                      float* scales);
 
 /// Rows [begin, end) in `dtype` (f32, bf16, f16 or f64).
 void expand_rows(const graft_quant& source, std::uint32_t dtype, void* target, std::int64_t begin,

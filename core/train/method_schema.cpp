@@ -21,6 +21,7 @@ MethodSchema method_schema(Registry& registry, const std::string& type, const Js
   m.api = registry.method(type);
   m.schema = parse_json(m.api.config_schema, cat("schema of ", type));
   m.quantization = marked(m.schema, "x-graft-quantization");
+  m.optimizer = m.schema.value("x-graft-optimizer", Json());
   const std::string option = marked(m.schema, "x-graft-method");
   if (option.empty()) return m;
   m.own = m.schema.at("properties");

@@ -12,6 +12,7 @@ struct MethodSchema {
   Json schema;               ///< of all options of the entry
   Json own;                  ///< "properties" of the entry's own method, where it leaves the work
   std::string quantization;  ///< the option that says how the base is quantized, or ""
+  Json optimizer;            ///< the run's where the user names none, or null
 };
 
 /// `entry`: as the user wrote it; an option that names the other method is looked up there. Throws

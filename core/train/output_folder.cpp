@@ -101,23 +101,22 @@ std::string digest_of(const fs::path& path) {
 Snapshot read_checkpoint(const fs::path& folder) {
   const fs::path manifest = folder / kManifest;
   const Json json = parse_json(read_file(manifest), manifest.string());
-  const MappedFile bytes = MappedFile::open(folder / kState);
-  if (sha256_hex(bytes.bytes()) != json.at("files").at(kState).get<std::string>()) {
+  if (digest_of(folder / kState) != json.at("files").at(kState).get<std::string>()) {
     throw Error(GRAFT_E_INVALID, "its digest is wrong");
   }
   Snapshot snapshot;
+  snapshot.file = MappedFile::open(folder / kState);
   snapshot.step = json.at("step").get<std::int64_t>();
   snapshot.progress = json.at("progress");
   const bool whole = snapshot.step >= 0 && snapshot.progress.at("config").is_object() &&
                      snapshot.progress.at("tokens").is_number_integer();
-  const Safetensors file = Safetensors::parse(bytes);
+  const Safetensors file = Safetensors::parse(snapshot.file);
   for (std::size_t i = 0; i < file.names().size(); ++i) {
     const HostTensor t = file.tensor(i == 0 ? std::string("master") : cat("state.", i - 1));
-    if (!whole || t.dtype != GRAFT_F32) {
+    if (!whole || (t.dtype != GRAFT_F32 && t.dtype != GRAFT_U8)) {
       throw Error(GRAFT_E_INVALID, "it holds something else than a run");
     }
-    std::vector<float>& values = snapshot.state.emplace_back(t.bytes.size() / sizeof(float));
-    if (!values.empty()) std::memcpy(values.data(), t.bytes.data(), t.bytes.size());
+    snapshot.state.push_back({t.dtype, t.bytes});
   }
   return snapshot;
 }
@@ -222,7 +221,7 @@ fs::path OutputFolder::save(std::int64_t step, const Json& progress,
     std::vector<SafetensorsItem> items;
     for (std::size_t i = 0; i < state.size(); ++i) {
       items.push_back({i == 0 ? std::string("master") : cat("state.", i - 1),
-                       GRAFT_F32,
+                       state[i].dtype,
                        {state[i].count},
                        state[i].write});
     }

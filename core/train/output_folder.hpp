@@ -12,11 +12,12 @@
 
 namespace graft::core {
 
-/// What a checkpoint held: where the run stood, and what a step changes, flat.
+/// What a checkpoint holds: where the run stood, and what a step changes, flat, in its file.
 struct Snapshot {
   std::int64_t step = 0;
-  Json progress = Json::object();         ///< best eval loss and the like
-  std::vector<std::vector<float>> state;  ///< of Trainer::state()
+  Json progress = Json::object();  ///< best eval loss and the like
+  std::vector<StoredState> state;  ///< of Trainer::state(); bytes of `file`
+  MappedFile file;
 };
 
 /// A folder that is this process's alone, made if need be.

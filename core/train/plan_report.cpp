@@ -31,6 +31,7 @@ Json plan_json(const Cost& c) {
           {"activations_bytes", c.activations},
           {"gradients_bytes", c.gradients},
           {"optimizer_bytes", c.optimizer},
+          {"paged_bytes", c.paged},
           {"workspace_bytes", c.workspace},
           {"holders", holders},
           {"trainable_parameters", c.trainable},
@@ -60,6 +61,7 @@ std::string plan_text(const Cost& c, std::uint64_t memory_limit, std::int64_t st
   row("optimizer (master values, copies, states)", c.optimizer);
   row("workspace of kernels", c.workspace);
   row("total", c.total());
+  if (c.paged > 0) row("optimizer states in a file", c.paged);
   if (memory_limit > 0) row("limit (train.memory_limit)", memory_limit);
   text += "largest\n";
   for (std::size_t i = 0; i < c.holders.size() && i < 5; ++i) {

@@ -20,6 +20,9 @@ namespace {
 
 constexpr const char* kWho = "run.json";
 
+/// Bytes of paged optimizer states that are in memory at once, where the user gives no number.
+constexpr std::uint64_t kResidentStates = std::uint64_t{64} << 20;
+
 /// Splits a validated entry into the plugin's options and the host's.
 std::pair<Json, Json> split(const Json& entry, const Json& plugin_schema) {
   const Json properties = plugin_schema.value("properties", Json::object());
@@ -76,6 +79,15 @@ void ask_quantization(RunConfig& c, const Json& asked, const std::string& who) {
   model["quantization"] = wish;
 }
 
+/// A method's wish for the optimizer holds where the user names none; what else is given stays.
+void ask_optimizer(RunConfig& c, const Json& wish) {
+  Json& optimizer = c.json["optimizer"];
+  if (!optimizer.is_null() && (!optimizer.is_object() || optimizer.contains("type"))) return;
+  Json both = wish;
+  if (optimizer.is_object()) both.update(optimizer);
+  optimizer = both;
+}
+
 void read_method(RunConfig& c, std::size_t index, const fs::path& folder, Registry& registry) {
   const std::string who = cat(kWho, ": /methods/", index);
   Json& json = c.json["methods"][index];
@@ -111,6 +123,7 @@ void read_method(RunConfig& c, std::size_t index, const fs::path& folder, Regist
     }
     if (!method.quantization.empty()) ask_quantization(c, json.at(method.quantization), who);
     entry.name = json.value("name", type);
+    if (method.optimizer.is_object()) ask_optimizer(c, method.optimizer);  // moves what json is in
   }
   c.methods.push_back(std::move(entry));
   c.load.push_back(load);
@@ -131,6 +144,12 @@ void read_optimizer(RunConfig& c, Registry& registry) {
   c.optimizer_options = split(json, schema).first;
   c.trainer.lr = json.at("lr").get<double>();
   c.trainer.no_decay = json.at("no_decay").get<std::vector<std::string>>();
+  const Json& paged = json.at("paged");
+  if (paged != Json(false)) {
+    c.trainer.resident_states =
+        paged == Json(true) ? kResidentStates : json_size(paged, who + "/paged");
+    c.trainer.page_folder = c.output;
+  }
 }
 
 void read_backend(RunConfig& c, Registry& registry) {

@@ -49,7 +49,10 @@ Json host_optimizer_schema() {
       "type": {"type": "string", "description": "the optimizer's name; see graft plugins"},
       "lr": {"type": "number", "minimum": 0, "description": "learning rate"},
       "no_decay": {"type": "array", "items": {"type": "string"}, "default": [],
-                   "description": "parts of names of trained tensors without weight decay"}
+                   "description": "parts of names of trained tensors without weight decay"},
+      "paged": {"anyOf": [{"type": "boolean"}, {"type": "string"}, {"type": "integer", "minimum": 1}],
+                "default": false,
+                "description": "states lie in a file; \"64MiB\": as many as are in memory at once (true)"}
     }})json",
                     "the schema of optimizer");
 }

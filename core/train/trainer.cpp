@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "core/adapt/between_steps.hpp"
 #include "core/base/error.hpp"
@@ -16,8 +17,8 @@ namespace {
 /// batches.
 constexpr std::uint64_t kRuntimeBytes = std::uint64_t{24} << 20;
 
-/// Numbers that are copied at a time when the state is written.
-constexpr std::int64_t kPiece = std::int64_t{1} << 18;
+/// Bytes that are copied at a time when the state is written or read.
+constexpr std::uint64_t kPiece = std::uint64_t{1} << 20;
 
 Bindings bindings_of(const Bounds& b) {
   Bindings result;
@@ -73,7 +74,20 @@ struct Trainer::State {
   double read_scalar(const Program& p, ValueId id) const;
   std::vector<float> values(std::size_t parameter, const void* from) const;
   double run(Program& p, ValueId loss, const Batch& batch, double inv_denominator);
+  std::vector<std::pair<StateRange, std::byte*>> changed() const;
+  bool paged(const void* at) const { return memory.pages && at != memory.master_at(0); }
 };
+
+/// What a step changes: master values and states.
+std::vector<std::pair<StateRange, std::byte*>> Trainer::State::changed() const {
+  std::vector<std::pair<StateRange, std::byte*>> result;
+  result.push_back(
+      {{memory.master_dtype, layout.total}, static_cast<std::byte*>(memory.master_at(0))});
+  for (std::size_t i = 0; i < memory.states.size(); ++i) {
+    result.push_back({memory.ranges[i], static_cast<std::byte*>(memory.states[i].get())});
+  }
+  return result;
+}
 
 Trainer::State::Recorded Trainer::State::record(bool training, const Bounds& bounds,
                                                 Recompute recompute) {
@@ -132,8 +146,10 @@ void Trainer::State::add_up(const Plan& plan, const Bounds& bounds) {
   cost.activations = std::max(plan.arena_bytes, scratch->arena_bytes()) + plan.input_bytes;
   cost.workspace = std::max(plan.workspace_bytes, scratch->workspace_bytes());
   cost.gradients = trained * wide;
+  const bool paged = options.resident_states > 0;
+  cost.paged = paged ? optimizer->state_bytes() : 0;
   cost.optimizer = total * wide + (copies ? total * dtype_size(model.dtype()) : 0) +
-                   optimizer->state_elements() * wide;
+                   (paged ? optimizer->part_bytes() : optimizer->state_bytes());
   for (const Parameter& p : adapters.parameters()) {
     if (p.trained()) cost.trainable += p.count();
   }
@@ -176,13 +192,17 @@ Trainer::Trainer(Device device, Model model, AdapterSet& adapters,
                  const TrainerOptions& options, const Bounds& train, const Bounds& eval)
     : state_(std::make_unique<State>(std::move(device), std::move(model), adapters, options)) {
   State& s = *state_;
+  if (options.resident_states > 0 && !s.device.has(GRAFT_CAP_HOST_MEMORY)) {
+    throw Error(GRAFT_E_CONFIG, cat("optimizer.paged: backend '", s.device.name(),
+                                    "' does not compute in the memory of files. Leave it out."));
+  }
   s.layout = lay_out(adapters.parameters(), decays(adapters.parameters(), options.no_decay));
   if (s.layout.trained == 0) {
     throw Error(GRAFT_E_INVALID, "methods: nothing is trained. Add a method with trainable parts.");
   }
-  s.optimizer =
-      std::make_unique<Optimizer>(optimizer, std::move(optimizer_options), log, s.device,
-                                  adapters.parameters(), s.layout, s.model.dtype(), s.scratch);
+  s.optimizer = std::make_unique<Optimizer>(optimizer, std::move(optimizer_options), log, s.device,
+                                            adapters.parameters(), s.layout, s.model.dtype(),
+                                            s.scratch, options.resident_states);
   Plan eval_plan;
   if (eval.rows > 0) {
     State::Recorded recorded = s.record(false, eval, Recompute::kNothing);
@@ -229,8 +249,10 @@ const Cost& Trainer::cost() const {
 void Trainer::start(int threads) {
   State& s = *state_;
   s.model.load(threads);
-  s.memory =
-      ParameterMemory::allocate(s.device, s.layout, s.model.dtype(), true, s.optimizer->states());
+  std::optional<fs::path> pages;
+  if (s.options.resident_states > 0) pages = s.options.page_folder;
+  s.memory = ParameterMemory::allocate(s.device, s.layout, s.model.dtype(), true,
+                                       s.optimizer->states(), pages);
   s.scratch->allocate(s.device);
   s.optimizer->bind(s.memory);
   const auto& parameters = s.adapters.parameters();
@@ -250,9 +272,10 @@ void Trainer::start(int threads) {
     p->set_input("seed", seed, sizeof seed);
   }
   for (std::size_t e = 0; e < s.adapters.entries().size(); ++e) strength(e, 1);
+  LastFactors last;
+  const auto base = [&](const std::string& name) { return s.model.values(name); };
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    set(i, initial_values(parameters[i], s.options.seed,
-                          [&](const std::string& name) { return s.model.values(name); }));
+    set(i, initial_values(parameters[i], s.options.seed, base, &last));
   }
   refresh();
 }
@@ -361,38 +384,50 @@ std::vector<FlatState> Trainer::state() const {
     throw Error(GRAFT_E_INVALID, "checkpoints of f64 runs are not kept.");
   }
   std::vector<FlatState> result;
-  const auto add = [&](const void* from, std::int64_t n) {
-    result.push_back({n, [&device = s.device, from, n](const Sink& sink) {
-                        std::vector<float> piece(static_cast<std::size_t>(std::min(n, kPiece)));
-                        for (std::int64_t i = 0; i < n; i += kPiece) {
-                          const auto bytes =
-                              static_cast<std::size_t>(std::min(kPiece, n - i)) * sizeof(float);
-                          device.copy_out(piece.data(), static_cast<const float*>(from) + i, bytes);
-                          sink(piece.data(), bytes);
-                        }
-                      }});
-  };
-  add(s.memory.master_at(0), s.layout.total);
-  for (std::size_t i = 0; i < s.memory.states.size(); ++i) {
-    add(s.memory.states[i].get(), s.memory.state_counts[i]);
+  for (const auto& [range, memory] : s.changed()) {
+    result.push_back(
+        {range.dtype, range.count, [&s, memory = memory, n = range.bytes()](const Sink& sink) {
+           std::vector<std::byte> piece(std::min(n, kPiece));
+           for (std::uint64_t i = 0; i < n; i += kPiece) {
+             const std::uint64_t bytes = std::min(kPiece, n - i);
+             s.device.copy_out(piece.data(), memory + i, bytes);
+             if (s.paged(memory)) s.memory.pages.release(memory + i, bytes);
+             sink(piece.data(), bytes);
+           }
+         }});
   }
   return result;
 }
 
-void Trainer::set_state(const std::vector<std::vector<float>>& state) {
+void Trainer::set_state(const std::vector<StoredState>& state, const std::function<void()>& read) {
   State& s = *state_;
-  const auto total = static_cast<std::size_t>(s.layout.total);
-  bool fits = state.size() == 1 + s.memory.states.size() && state[0].size() == total;
-  for (std::size_t i = 1; fits && i < state.size(); ++i) {
-    fits = state[i].size() == static_cast<std::size_t>(s.memory.state_counts[i - 1]);
+  const auto ranges = s.changed();
+  if (state.size() != ranges.size()) {
+    throw Error(GRAFT_E_INVALID, cat("the checkpoint has ", state.size() - 1,
+                                     " states of each parameter, this run's "
+                                     "optimizer keeps ",
+                                     ranges.size() - 1, ": it is of another optimizer."));
   }
-  if (!fits) throw Error(GRAFT_E_INVALID, "the checkpoint is of another set of parameters.");
-  s.device.copy_in(s.memory.master_at(0), state[0].data(), total * sizeof(float));
-  for (std::size_t i = 1; i < state.size(); ++i) {
-    s.device.copy_in(s.memory.states[i - 1].get(), state[i].data(),
-                     state[i].size() * sizeof(float));
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    const StateRange& range = ranges[i].first;
+    if (state[i].dtype == range.dtype && state[i].bytes.size() == range.bytes()) continue;
+    throw Error(
+        GRAFT_E_INVALID,
+        cat("the checkpoint is of another set of parameters or another optimizer: ",
+            i == 0 ? std::string("the parameters") : cat("state ", i - 1), " of it are ",
+            dtype_name(state[i].dtype), " in ", state[i].bytes.size(), " bytes, those of this run ",
+            dtype_name(range.dtype), " in ", range.bytes(), "."));
   }
-  s.device.wait();
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    std::byte* to = ranges[i].second;
+    for (std::uint64_t at = 0; at < state[i].bytes.size(); at += kPiece) {
+      const std::uint64_t bytes = std::min<std::uint64_t>(kPiece, state[i].bytes.size() - at);
+      s.device.copy_in(to + at, state[i].bytes.data() + at, bytes);
+      s.device.wait();
+      if (s.paged(to)) s.memory.pages.release(to + at, bytes);
+      if (read) read();
+    }
+  }
   refresh();
 }
 

@@ -22,12 +22,17 @@ struct TrainerOptions {
   RecomputeChoice recompute = RecomputeChoice::kAuto;
   std::uint64_t memory_limit = 0;     ///< bytes, 0: none
   std::vector<std::string> no_decay;  ///< parts of parameter names without weight decay
+  /// Above 0: optimizer states lie in a file in this folder, and a step uses so many bytes of them
+  /// at once.
+  std::uint64_t resident_states = 0;
+  fs::path page_folder;
 };
 
 /// What a run costs, known before it allocates anything.
 struct Cost {
   std::uint64_t process = 0, weights = 0, prepared = 0, activations = 0, gradients = 0,
                 optimizer = 0, workspace = 0;
+  std::uint64_t paged = 0;  ///< optimizer states in a file, those resident at once included
   std::uint64_t total() const {
     return process + weights + prepared + activations + gradients + optimizer + workspace;
   }
@@ -83,7 +88,8 @@ class Trainer {
   /// Everything that a step changes: master values and optimizer states, flat.
   /// Valid until the next step.
   std::vector<FlatState> state() const;
-  void set_state(const std::vector<std::vector<float>>& state);
+  /// `read` is called when the bytes up to where it stands are done with.
+  void set_state(const std::vector<StoredState>& state, const std::function<void()>& read = {});
 
   std::int64_t recordings() const;
   /// Is told of every kernel call of training and optimizer steps from then on.

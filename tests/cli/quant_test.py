@@ -72,6 +72,41 @@ class Quantized(CommandTest):
         same = self.graft("score", self.model, "--input", rows, "--quantize", "nf4", *adapter)
         self.assertNotIn("trained on a base", same.stderr)
 
+    def test_the_optimizer_of_qlora(self):
+        def resolved(optimizer):
+            config = self.config(methods=[{"type": "qlora", "rank": 2, "targets": ["q_proj"]}], train={"steps": 1})
+            del config["optimizer"]
+            if optimizer is not None:
+                config["optimizer"] = optimizer
+            run = self.folder / "run.json"
+            run.write_text(json.dumps(config))
+            self.graft("train", run, "--force", "--quiet")
+            return json.loads((self.folder / "out" / "run.json").read_text())["optimizer"]
+
+        default = resolved(None)
+        self.assertEqual((default["type"], default["lr"], default["paged"]), ("adamw", 2e-4, True))
+        other = resolved({"lr": 0.5, "paged": "1MiB"})
+        self.assertEqual((other["type"], other["lr"], other["paged"]), ("adamw", 0.5, "1MiB"))
+        given = resolved({"type": "sgd", "lr": 0.5})
+        self.assertEqual((given["type"], given["lr"], given["paged"]), ("sgd", 0.5, False))
+
+    def test_loftq_begins_nearer_to_the_model(self):
+        def distance(init, alpha):
+            run = self.run_file(methods=[{"type": "qlora", "rank": 8, "alpha": alpha, "init_lora_weights": init,
+                                          "targets": "all-linear"}], train={"steps": 1},
+                                optimizer={"type": "sgd", "lr": 0})
+            self.graft("train", run, "--force", "--quiet")
+            got = self.logprobs(self.model, "--quantize", "nf4", "--adapter", self.folder / "out")
+            config = json.loads((self.folder / "out" / "adapter_config.json").read_text())
+            self.assertIs(config["init_lora_weights"], True)  # its values are in the file
+            return sum((a - b) ** 2 for a, b in zip(got, plain))
+
+        plain = self.logprobs(self.model)
+        for alpha in (8, 24):
+            self.assertLess(distance("loftq", alpha), 0.6 * distance("kaiming", alpha))
+        run = self.run_file(methods=[{"type": "lora", "init": "loftq", "targets": "all-linear"}])
+        self.refused("plan", run, status=2, says=["not quantized while it is loaded", "model.quantization"])
+
     def test_qdora_trains(self):
         run = self.run_file(methods=[{"type": "qlora", "base": "dora", "rank": 2, "targets": ["q_proj"]}],
                             model={"dtype": "f32"}, train={"steps": 2}, optimizer={"lr": 0.05})

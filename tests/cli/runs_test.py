@@ -1,6 +1,7 @@
 """Training through the command: what is written, stopping, and going on."""
 import json
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -241,6 +242,49 @@ class Runs(CommandTest):
         file = state.stat().st_ino
         self.graft("train", run, "--resume", "--quiet")  # there is nothing left to do
         self.assertEqual(state.stat().st_ino, file)
+
+    def test_states_in_a_file_change_nothing(self):
+        for optimizer in ({"type": "adamw"}, {"type": "adamw8bit", "min_8bit_size": 129}, {"type": "muon"}):
+            with self.subTest(optimizer["type"]):
+                run = self.run_file(optimizer=optimizer, train={"steps": 6}, output={"save_every": 3})
+                self.graft("train", run, "--output.dir", "whole", "--force", "--quiet")
+                self.graft("train", run, "--force", "--quiet", "--optimizer.paged", "4KiB")
+                self.same_run("whole", "out")
+                states = [self.folder / f / "checkpoints/step-000006/state.safetensors" for f in ("whole", "out")]
+                self.assertEqual(*[s.read_bytes() for s in states])
+                # From a checkpoint of the one on as the other.
+                shutil.rmtree(self.folder / "out" / "checkpoints" / "step-000006")
+                self.graft("train", run, "--resume", "--quiet")
+                self.same_run("whole", "out")
+                shutil.rmtree(self.folder / "out" / "checkpoints" / "step-000006")
+                self.graft("train", run, "--resume", "--quiet", "--optimizer.paged", "true")
+                self.same_run("whole", "out")
+        self.assertEqual([f.name for f in (self.folder / "out").iterdir() if "pages" in f.name], [])
+
+    def test_the_plan_tells_what_is_paged(self):
+        def plan(*options):
+            return json.loads(self.graft("plan", self.folder / "run.json", "--json", *options).stdout)
+
+        self.run_file(methods=[{"type": "lora", "rank": 8, "targets": "all-linear"}])
+        whole, paged = plan(), plan("--optimizer.paged", "true")
+        small = plan("--optimizer.paged", "40000")
+        self.assertEqual(whole["paged_bytes"], 0)
+        self.assertGreater(paged["paged_bytes"], 40000)
+        self.assertEqual(paged["optimizer_bytes"], whole["optimizer_bytes"])  # all of it fits in what may be resident
+        self.assertEqual(small["paged_bytes"], paged["paged_bytes"])
+        self.assertEqual(whole["optimizer_bytes"] - small["optimizer_bytes"], paged["paged_bytes"] - 4096 * 8)
+        text = self.graft("plan", self.folder / "run.json", "--optimizer.paged", "true").stdout
+        self.assertRegex(text, r"optimizer states in a file +\d")
+        self.refused("plan", self.folder / "run.json", "--optimizer.paged", "much", status=2, says=["/optimizer/paged"])
+
+    @unittest.skipIf(resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY, "files are limited already")
+    def test_no_room_for_states(self):
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+
+        self.refused("train", self.run_file(), "--optimizer.paged", "true", preexec_fn=limit,
+                     says=["optimizer.paged: no file of", "out"])
 
     def test_a_run_with_other_settings_is_not_resumed(self):
         self.graft("train", self.run_file(), "--quiet")

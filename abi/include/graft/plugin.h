@@ -87,8 +87,8 @@ enum {
   GRAFT_INIT_ROW_NORM = 8, /* Euclidean norms of the rows of init_from, or of its columns */
   GRAFT_INIT_COLUMN_NORM = 9,
   GRAFT_INIT_BASE_ROWS = 10, /* rows init_rows of init_from; NULL: rows drawn from the seed */
-  /* Factors of the best approximation of init_from with as many singular values as the parameter
-   * has rows (RIGHT) or columns (LEFT): init_scale LEFT RIGHT, singular values shared evenly. */
+  /* Factors of init_from's best approximation with as many singular values as the parameter has
+   * rows (RIGHT) or columns (LEFT): init_scale LEFT RIGHT. Of zeros RIGHT is as KAIMING_UNIFORM. */
   GRAFT_INIT_SVD_LEFT = 11,
   GRAFT_INIT_SVD_RIGHT = 12,
   /* The first columns of Q and the first rows of R of init_from = Q R. */
@@ -264,7 +264,8 @@ typedef struct graft_method_api {   /* GROWS */
    * "x-graft-quantization": true says how the base model is quantized, as "model.quantization" does.
    * One marked "x-graft-method": true names another method, whose options the entry takes as well,
    * and which does the work in the place of this one: create() and what follows are not called, and
-   * storage is the other's. */
+   * storage is the other's. "x-graft-optimizer" beside "properties" holds the run's optimizer where
+   * the user names none. */
   const char* config_schema;
   /* How it is stored as a PEFT folder; NULL: natively only. JSON text:
    * {"peft_type": "LORA",
@@ -329,7 +330,7 @@ typedef struct graft_step {               /* GROWS: what varies from step to ste
 typedef struct graft_update { /* GROWS: a group of parameters with one set of scalars */
   uint32_t struct_size, n;    /* n parameters */
   graft_tensor *const *param, *const *grad; /* f32, n each; grad is averaged and clipped already */
-  graft_tensor* const* state;               /* f32, parameter i's k-th state at i * n_state + k */
+  graft_tensor* const* state;               /* parameter i's k-th state at i * n_state + k */
   graft_tensor* const* scalars;             /* f32 [1] each, n_scalars: filled by scalars() */
   const char* const* name;  /* n; of the parameter, "" where a range holds several */
   uint32_t phase, reserved; /* which recording this is; see phase() */
@@ -337,20 +338,23 @@ typedef struct graft_update { /* GROWS: a group of parameters with one set of sc
 typedef struct graft_state_desc { /* GROWS: what a state of a parameter is */
   uint32_t struct_size, n_dims;   /* 0: there is none */
   int64_t dims[4];
+  /* GRAFT_U8, or as it comes in: the parameter's (f32, f64 where that is computed in). The k-th
+   * states of all parameters have one. */
+  uint32_t dtype, reserved;
 } graft_state_desc;
 #define GRAFT_IFACE_OPTIMIZER "graft.optimizer/1"
 typedef struct graft_optimizer_api { /* GROWS */
   uint32_t struct_size, flags;       /* GRAFT_OPTIMIZER_* */
   const char* name;                  /* the "type" in RUN.json */
   const char* config_schema;   /* lr, schedule, clipping and accumulation belong to the host */
-  uint32_t n_state, n_scalars; /* states per parameter: f32, zero at first, saved */
+  uint32_t n_state, n_scalars; /* states per parameter: zero at first, saved */
   graft_status (*create)(const graft_host*, const graft_config*, graft_optimizer** out,
                          graft_error*);                              /* [setup] */
   void (*destroy)(graft_optimizer*);                                 /* [setup] NULL is fine */
   void (*scalars)(graft_optimizer*, const graft_step*, double* out); /* [step] */
   graft_status (*update)(graft_optimizer*, graft_ctx*, const graft_update*); /* [record] */
-  /* [setup] The k-th state of a parameter: *out comes in shaped like it. NULL: that is what they all
-   * are, as they must be where update() may be given flat ranges. */
+  /* [setup] The k-th state of a parameter: *out comes in as what is like it. NULL: that is what they
+   * all are, as they must be where update() may be given flat ranges. */
   graft_status (*state)(graft_optimizer*, const char* name, const int64_t* dims, uint32_t n_dims,
                         uint32_t k, graft_state_desc* out, graft_error*);
   /* [step] What a step does may be one of n_phases recordings (0 counts as 1): the answer is below
@@ -442,6 +446,13 @@ typedef struct graft_optimizer_api { /* GROWS */
  *               in place; attr beta1, beta2, eps (f): m = beta1 m + (1 - beta1) g, v = beta2 v + (1
  *               - beta2) g^2, param = param decay - step_size m / (sqrt(v) denom_scale + eps)
  * "sum_squares/1" in x F32 [n]; out y F32 [1]
+ *
+ * Optional, without a decomposition: what needs one that is absent is refused.
+ * "adam8_update/1" as adam_update with m and v kept in 8 bits: out param F32 [n], m, v U8 [n], m_scale,
+ *               v_scale F32 [blocks of 256] in place; graft/dynamic8.hpp has the two maps. A state is
+ *               map[code] scale. m = fma(1 - beta1, g, beta1 m), v = fma((1 - beta2) g, g, beta2 v),
+ *               each operation rounded to F32, to the bit; param is made from these. Then scale =
+ *               the largest magnitude of the block, code = that of state / scale
  */
 typedef struct graft_device graft_device;
 typedef struct graft_stream graft_stream;

@@ -526,12 +526,19 @@ class Update {
 ///   std::vector<std::int64_t> state(std::string_view name, const std::vector<std::int64_t>& dims,
 ///                                   std::uint32_t k);   optional: extents of the k-th state of a
 ///                                                       parameter, empty for none
+///   std::uint32_t state_dtype(std::uint32_t k);         optional, beside state(): GRAFT_U8, or 0 for
+///                                                       the parameter's
 ///   static constexpr uint32_t n_phases; uint32_t phase(const graft_step&);     optional, both
 namespace detail {
 template <class O, class = void>
 struct HasState : std::false_type {};
 template <class O>
 struct HasState<O, std::void_t<decltype(&O::state)>> : std::true_type {};
+
+template <class O, class = void>
+struct HasStateDtype : std::false_type {};
+template <class O>
+struct HasStateDtype<O, std::void_t<decltype(&O::state_dtype)>> : std::true_type {};
 
 template <class O, class = void>
 struct Phases : std::false_type {
@@ -580,6 +587,9 @@ class OptimizerOf {
         }
         out->n_dims = static_cast<std::uint32_t>(made.size());
         for (std::size_t i = 0; i < made.size(); ++i) out->dims[i] = made[i];
+        if constexpr (detail::HasStateDtype<O>::value) {
+          if (const std::uint32_t dtype = self(o)->state_dtype(k)) out->dtype = dtype;
+        }
         return GRAFT_OK;
       });
     } else {

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #define GRAFT_ABI_MAJOR 0 /* part of the entry symbol's name: a new major is a new symbol */
-#define GRAFT_ABI_MINOR 3 /* while the major is 0, host and plugin must agree on the minor */
+#define GRAFT_ABI_MINOR 4 /* while the major is 0, host and plugin must agree on the minor */
 
 #ifdef __cplusplus
 #define GRAFT_BEGIN extern "C" {

@@ -123,7 +123,7 @@ Body copy, fill, add, sub, mul, div, affine, act, act_bwd, swiglu, swiglu_bwd;  
 Body softmax, softmax_bwd, cross_entropy, cross_entropy_bwd;                    // rows.cpp
 Body norm, norm_bwd, norm_bwd_weight, add_norm, rope, dropout;                  // rows.cpp
 Body gather, scatter_add, write_rows;                                           // index.cpp
-Body reduce_sum, sum_squares, adam_update;                                      // reduce.cpp
+Body reduce_sum, sum_squares, adam_update, adam8_update;                        // reduce.cpp
 Body matmul;                                                                    // matmul.cpp
 Body attention, attention_bwd;                                                  // attention.cpp
 Body skew, unskew, inverse, orthonormal;                                        // small.cpp

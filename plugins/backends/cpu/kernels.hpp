@@ -98,6 +98,14 @@ struct AdamCall {
   float beta1, beta2, rest1, rest2;  // rest = 1 - beta, taken in f64
 };
 
+struct Adam8Call {
+  AdamCall adam;   // without m and v
+  uint8_t *m, *v;  // codes
+  float *m_scale, *v_scale;
+  const float *m_map, *v_map;        // 256 values, by code
+  const uint8_t *m_codes, *v_codes;  // 65536 codes, by place
+};
+
 /// c[i, j] = alpha sum_l a[i, l] b[l, j] + bias[j] (+ c[i, j])
 struct GemmCall {
   int32_t threads;
@@ -169,6 +177,7 @@ struct IsaKernels {
   double (*sum_dense)(int32_t threads, const void* x, Type, int64_t n, int32_t squares,
                       double* partial);
   void (*adam)(const AdamCall*);
+  void (*adam8)(const Adam8Call*);
 
   uint64_t (*gemm_workspace)(const GemmCall*);
   void (*gemm)(const GemmCall*);

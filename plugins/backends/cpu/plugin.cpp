@@ -75,6 +75,7 @@ constexpr graft_kernel kKernels[] = {
     entry<add_norm, 3, 3, 2>("add_norm/1"),
     entry<adam_update, 4, 4, 3>("adam_update/1"),
     entry<sum_squares, 1, 1, 1>("sum_squares/1", guarded<sum_squares_workspace>),
+    entry<adam8_update, 4, 4, 5>("adam8_update/1"),
 };
 
 int32_t probe() {

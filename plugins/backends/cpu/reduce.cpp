@@ -1,7 +1,11 @@
 // Sums, and the optimizer's step.
+#include <graft/dynamic8.hpp>
+
 #include "plugins/backends/cpu/call.hpp"
 
 namespace graft_cpu {
+
+namespace gb8 = graft::dynamic8;
 
 namespace {
 
@@ -107,20 +111,19 @@ void sum_squares(Call& call) {
   put(call.args.out[0], total, false);
 }
 
-void adam_update(Call& call) {
-  const graft_view grad = call.in_dense(0);
-  const graft_view param = call.out_dense(0, true), m = call.out_dense(1, true),
-                   v = call.out_dense(2, true);
-  for (const graft_view* view : {&grad, &param, &m, &v})
-    require(view->dtype == GRAFT_F32 && gb::elements(*view) == gb::elements(grad),
-            "adam_update: grad, param, m and v are not F32 [n]");
+namespace {
+
+/// What both Adam steps have.
+AdamCall adam_of(Call& call) {
+  const graft_view grad = call.in_dense(0), param = call.out_dense(0, true);
+  require(grad.dtype == GRAFT_F32 && param.dtype == GRAFT_F32 &&
+              gb::elements(param) == gb::elements(grad),
+          "adam_update: grad and param are not F32 [n]");
   AdamCall c = {};
   c.threads = call.device.threads;
   c.n = gb::elements(grad);
   c.grad = gb::data<const float>(grad);
   c.param = gb::data<float>(param);
-  c.m = gb::data<float>(m);
-  c.v = gb::data<float>(v);
   c.decay = *gb::data<const float>(call.args.in[1]);
   c.step_size = *gb::data<const float>(call.args.in[2]);
   c.denom_scale = *gb::data<const float>(call.args.in[3]);
@@ -129,7 +132,44 @@ void adam_update(Call& call) {
   c.rest1 = static_cast<float>(1 - call.real("beta1"));
   c.rest2 = static_cast<float>(1 - call.real("beta2"));
   c.eps = static_cast<float>(call.real("eps"));
+  return c;
+}
+
+}  // namespace
+
+void adam_update(Call& call) {
+  AdamCall c = adam_of(call);
+  const graft_view m = call.out_dense(1, true), v = call.out_dense(2, true);
+  for (const graft_view* view : {&m, &v})
+    require(view->dtype == GRAFT_F32 && gb::elements(*view) == c.n,
+            "adam_update: m and v are not F32 [n]");
+  c.m = gb::data<float>(m);
+  c.v = gb::data<float>(v);
   call.isa().adam(&c);
+}
+
+void adam8_update(Call& call) {
+  Adam8Call c = {};
+  c.adam = adam_of(call);
+  const std::int64_t blocks = (c.adam.n + gb8::kBlock - 1) / gb8::kBlock;
+  for (const int i : {1, 2})
+    require(call.args.out[i].dtype == GRAFT_U8 && gb::is_dense(call.args.out[i]) &&
+                gb::elements(call.args.out[i]) == c.adam.n,
+            "adam8_update: m and v are not U8 [n] without gaps");
+  for (const int i : {3, 4})
+    require(call.args.out[i].dtype == GRAFT_F32 && gb::is_dense(call.args.out[i]) &&
+                gb::elements(call.args.out[i]) == blocks,
+            "adam8_update: m_scale and v_scale are not F32, one for each 256 of the gradient");
+  c.m = gb::data<std::uint8_t>(call.args.out[1]);
+  c.v = gb::data<std::uint8_t>(call.args.out[2]);
+  c.m_scale = gb::data<float>(call.args.out[3]);
+  c.v_scale = gb::data<float>(call.args.out[4]);
+  const gb8::Map &with_sign = gb8::map(true), &plain = gb8::map(false);
+  c.m_map = with_sign.value.data();
+  c.v_map = plain.value.data();
+  c.m_codes = with_sign.code.data();
+  c.v_codes = plain.code.data();
+  call.isa().adam8(&c);
 }
 
 }  // namespace graft_cpu

@@ -18,8 +18,10 @@ void with_any_type(std::uint32_t dtype, F&& f) {
       return f(Bf16{});
     case GRAFT_I32:
       return f(std::int32_t{});
+    case GRAFT_U8:
+      return f(std::uint8_t{});
     default:
-      throw std::invalid_argument("an operand's dtype is not f64, f32, f16, bf16 or i32");
+      throw std::invalid_argument("an operand's dtype is not f64, f32, f16, bf16, i32 or u8");
   }
 }
 

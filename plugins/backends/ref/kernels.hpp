@@ -4,17 +4,17 @@
 
 namespace graft::ref {
 
-Body copy, fill, add, sub, mul, div, affine, act, act_bwd;    // elementwise.cpp
-Body matmul;                                                  // matmul.cpp
-Body reduce_sum, softmax, softmax_bwd;                        // reduce.cpp
-Body norm, norm_bwd, norm_bwd_weight;                         // norm.cpp
-Body rope;                                                    // rope.cpp
-Body gather, scatter_add, write_rows;                         // rows.cpp
-Body cross_entropy, cross_entropy_bwd;                        // cross_entropy.cpp
-Body dropout;                                                 // dropout.cpp
-Body skew, unskew, inverse, orthonormal;                      // small.cpp
-Body attention, attention_bwd;                                // attention.cpp
-Body swiglu, swiglu_bwd, add_norm, adam_update, sum_squares;  // fused.cpp
+Body copy, fill, add, sub, mul, div, affine, act, act_bwd;                  // elementwise.cpp
+Body matmul;                                                                // matmul.cpp
+Body reduce_sum, softmax, softmax_bwd;                                      // reduce.cpp
+Body norm, norm_bwd, norm_bwd_weight;                                       // norm.cpp
+Body rope;                                                                  // rope.cpp
+Body gather, scatter_add, write_rows;                                       // rows.cpp
+Body cross_entropy, cross_entropy_bwd;                                      // cross_entropy.cpp
+Body dropout;                                                               // dropout.cpp
+Body skew, unskew, inverse, orthonormal;                                    // small.cpp
+Body attention, attention_bwd;                                              // attention.cpp
+Body swiglu, swiglu_bwd, add_norm, adam_update, adam8_update, sum_squares;  // fused.cpp
 
 /// Every kernel by its name. The first `required` of them are those that no backend may lack.
 struct KernelTable {

@@ -46,9 +46,10 @@ constexpr graft_kernel kTable[] = {
     entry<add_norm, 3, 3, 2>("add_norm/1"),
     entry<adam_update, 4, 4, 3>("adam_update/1"),
     entry<sum_squares, 1, 1, 1>("sum_squares/1"),
+    entry<adam8_update, 4, 4, 5>("adam8_update/1"),
 };
 constexpr std::uint32_t kCount = sizeof kTable / sizeof kTable[0];
-constexpr std::uint32_t kOptional = 5;
+constexpr std::uint32_t kOptional = 6;
 
 }  // namespace
 

@@ -12,7 +12,8 @@ struct Qlora {
   static constexpr const char* name = "qlora";
   static constexpr std::uint32_t kinds = GRAFT_SITE_LINEAR | GRAFT_SITE_EMBEDDING;
   static constexpr const char* schema = R"({
-    "type": "object", "additionalProperties": false, "properties": {
+    "type": "object", "additionalProperties": false,
+    "x-graft-optimizer": {"type": "adamw", "lr": 2e-4, "paged": true}, "properties": {
       "base": {"enum": ["lora", "dora"], "default": "lora", "x-graft-method": true,
         "description": "the method whose options this takes besides, and that is trained"},
       "quantization": {"type": "object", "additionalProperties": true, "x-graft-quantization": true,

@@ -16,7 +16,9 @@ class Bench {
   using Named = std::vector<std::pair<std::string, std::vector<std::int64_t>>>;
 
   Bench(const std::string& optimizer, const Json& options, const Named& parameters,
-        const std::vector<bool>& decays, std::uint32_t dtype = GRAFT_F64) {
+        const std::vector<bool>& decays, std::uint32_t dtype = GRAFT_F64,
+        const Device& device = ref_device(), std::uint64_t resident = 0,
+        const fs::path& pages = fs::temp_directory_path()) {
     for (const auto& [name, dims] : parameters) {
       Parameter p;
       p.name = name;
@@ -27,10 +29,12 @@ class Bench {
     const graft_optimizer_api& api = built_plugins().optimizer(optimizer);
     auto scratch = std::make_shared<Scratch>();
     optimizer_ = std::make_unique<Optimizer>(
-        api, validate(options, parse_json(api.config_schema, optimizer), optimizer), Log{},
-        ref_device(), parameters_, layout_, dtype, scratch);
-    scratch->allocate(ref_device());
-    memory_ = ParameterMemory::allocate(ref_device(), layout_, dtype, true, optimizer_->states());
+        api, validate(options, parse_json(api.config_schema, optimizer), optimizer), Log{}, device,
+        parameters_, layout_, dtype, scratch, resident);
+    scratch->allocate(device);
+    std::optional<fs::path> folder;
+    if (resident > 0) folder = pages;
+    memory_ = ParameterMemory::allocate(device, layout_, dtype, true, optimizer_->states(), folder);
     optimizer_->bind(memory_);
   }
 
@@ -41,6 +45,7 @@ class Bench {
   const ParameterLayout& layout() const { return layout_; }
   const ParameterMemory& memory() const { return memory_; }
   Optimizer& optimizer() { return *optimizer_; }
+  std::uint64_t part_bytes() const { return optimizer_->part_bytes(); }
 
  private:
   double& at(const std::shared_ptr<void>& memory, std::size_t i, std::size_t k) {

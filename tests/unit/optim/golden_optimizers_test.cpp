@@ -63,7 +63,13 @@ TEST(GoldenOptimizers, KeepOnlyTheStatesThatTheyNeed) {
   const Bench::Named named = names(golden());
   const std::vector<bool> decays(4, true);
   const auto states = [&](const char* optimizer, const Json& options) {
-    return Bench(optimizer, options, named, decays).optimizer().states();
+    std::vector<std::int64_t> counts;
+    const Bench bench(optimizer, options, named, decays);
+    for (const StateRange& range : bench.memory().ranges) {
+      EXPECT_EQ(range.dtype, std::uint32_t{GRAFT_F64});
+      counts.push_back(range.count);
+    }
+    return counts;
   };
   using Counts = std::vector<std::int64_t>;
   // Ranges are padded to 16: [4, 1], [9, 1], [6, 1], [7] and [1, 7], [1, 4], [1, 5].

@@ -191,7 +191,7 @@ TEST(Trainer, StateIsEverythingThatAStepChanges) {
   const auto state = test::values_of(a.trainer().state());
   Training b(tiny, settings);
   b.trainer().start(1);
-  b.trainer().set_state(state);
+  b.trainer().set_state(test::stored(state));
   EXPECT_EQ(test::values_of(b.trainer().state()), state);
   for (std::int64_t k = 3; k <= 4; ++k) {
     const StepMetrics x = a.step(k, {{k, k + 1}, {k + 2}}), y = b.step(k, {{k, k + 1}, {k + 2}});
@@ -202,8 +202,44 @@ TEST(Trainer, StateIsEverythingThatAStepChanges) {
   EXPECT_EQ(a.values(), b.values());
   EXPECT_EQ(test::values_of(a.trainer().state()), test::values_of(b.trainer().state()));
   auto cut = state;
+  cut.back().pop_back();
+  EXPECT_ERROR(b.trainer().set_state(test::stored(cut)), "another set of parameters");
   cut.pop_back();
-  EXPECT_ERROR(b.trainer().set_state(cut), "another set of parameters");
+  EXPECT_ERROR(b.trainer().set_state(test::stored(cut)), "keeps 2: it is of another optimizer");
+  auto codes = test::stored(state);
+  codes.back().dtype = GRAFT_U8;
+  EXPECT_ERROR(b.trainer().set_state(codes), "state 1 of it are u8");
+}
+
+TEST(Trainer, StatesInAFileChangeNothing) {
+  const TinyModel tiny;
+  const test::TemporaryFolder folder;
+  Settings settings;
+  settings.optimizer = "adamw";
+  settings.options.lr = 0.05;
+  Training a(tiny, settings);
+  settings.options.resident_states = 1;
+  settings.options.page_folder = folder.path();
+  Training b(tiny, settings), c(tiny, settings);
+  a.start();
+  b.start();
+  for (std::int64_t k = 1; k <= 2; ++k) {
+    EXPECT_EQ(a.step(k, {{k, k + 1}}).grad_norm, b.step(k, {{k, k + 1}}).grad_norm);
+  }
+  EXPECT_EQ(a.values(), b.values());
+  const auto state = test::values_of(a.trainer().state());
+  EXPECT_EQ(test::values_of(b.trainer().state()), state);
+  int read = 0;
+  c.trainer().start(1);
+  c.trainer().set_state(test::stored(state), [&] { ++read; });
+  EXPECT_EQ(read, 3);  // master values, m and v, each in one piece
+  EXPECT_EQ(test::values_of(c.trainer().state()), state);
+  EXPECT_EQ(a.step(3, {{3, 4}}).loss, c.step(3, {{3, 4}}).loss);
+  EXPECT_EQ(a.values(), c.values());
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+  EXPECT_EQ(a.trainer().cost().paged, 0u);
+  EXPECT_EQ(b.trainer().cost().paged, (state[1].size() + state[2].size()) * sizeof(float));
+  EXPECT_LE(b.trainer().cost().optimizer, a.trainer().cost().optimizer);
 }
 
 TEST(Trainer, TheFirstStepOfAWarmUpChangesNothing) {

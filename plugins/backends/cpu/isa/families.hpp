@@ -33,6 +33,7 @@ void rope(const RopeCall*);
 void dropout(const DropoutCall*);
 void scatter_add(const ScatterCall*);
 void adam(const AdamCall*);
+void adam8(const Adam8Call*);
 
 // sum.cpp
 void sum_rows(const RowCall*, const Nest* reduced, Type out, int32_t accumulate);

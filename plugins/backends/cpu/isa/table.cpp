@@ -31,6 +31,7 @@ const IsaKernels* kernels() {
       sum_columns,
       sum_dense,
       adam,
+      adam8,
       gemm_workspace,
       gemm,
       attention_workspace,

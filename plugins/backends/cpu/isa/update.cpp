@@ -57,5 +57,74 @@ void adam(const AdamCall* c) {
   }
 }
 
+namespace {
+
+/// a b + c, rounded once.
+GRAFT_INLINE F fused(F a, F b, F c) {
+#if defined(__AVX512F__)
+  return (F)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__)
+  return (F)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+  for (int i = 0; i < W; ++i) c[i] = fmaf(a[i], b[i], c[i]);
+  return c;
+#endif
+}
+
+/// x rounded: the compiler does not fuse what made it with what follows.
+GRAFT_INLINE F settled(F x) {
+  __asm__("" : "+x"(x));
+  return x;
+}
+
+/// Codes of a block of states, and its scale.
+GRAFT_INLINE float encode(const float* x, int64_t n, const uint8_t* codes, uint8_t* out) {
+  F top = {};
+  for (int64_t j = 0; j < n; j += W) top = vmax(top, absolute(load(x + j)));
+  const float largest = maximum(top);
+  const float inverse = 1 / most(largest, 1e-38f);
+  for (int64_t j = 0; j < n; j += W) {
+    const F t = vmin(vmax(load(x + j) * inverse, splat(-1)), splat(1));
+    const F at = settled((t + 1) * 0.5f * 65535);
+    const I place = __builtin_convertvector(at + 0.5f, I);  // halves go up
+    for (int64_t i = 0; i < least<int64_t>(W, n - j); ++i) out[j + i] = codes[place[i]];
+  }
+  return largest;
+}
+
+GRAFT_INLINE void adam8_block(const Adam8Call& c, int64_t from, int64_t n) {
+  constexpr int64_t kBlock = 256;
+  const AdamCall& a = c.adam;
+  const int64_t block = from / kBlock;
+  const float m_scale = c.m_scale[block], v_scale = c.v_scale[block];
+  float m[kBlock] = {}, v[kBlock] = {};
+  for (int64_t j = 0; j < n; ++j) m[j] = c.m_map[c.m[from + j]];
+  for (int64_t j = 0; j < n; ++j) v[j] = c.v_map[c.v[from + j]];
+  strip(n, [&](int64_t j, auto count) {
+    const F g = load(a.grad + from + j, count);
+    const F kept_m = load(m + j, count) * m_scale * a.beta1;
+    const F kept_v = load(v + j, count) * v_scale * a.beta2;
+    const F new_m = fused(splat(a.rest1), g, kept_m);
+    const F new_v = fused(a.rest2 * g, g, kept_v);
+    store(m + j, new_m, count);
+    store(v + j, new_v, count);
+    float* param = a.param + from + j;
+    store(
+        param,
+        load(param, count) * a.decay - a.step_size * new_m / (vsqrt(new_v) * a.denom_scale + a.eps),
+        count);
+  });
+  c.m_scale[block] = encode(m, n, c.m_codes, c.m + from);
+  c.v_scale[block] = encode(v, n, c.v_codes, c.v + from);
+}
+
+}  // namespace
+
+void adam8(const Adam8Call* c) {
+  const int64_t block = 256, n = c->adam.n;
+  GRAFT_OMP(parallel for num_threads(c->adam.threads) schedule(static) if (n > kParallel))
+  for (int64_t from = 0; from < n; from += block) adam8_block(*c, from, least(block, n - from));
+}
+
 }  // namespace GRAFT_ISA
 }  // namespace graft_cpu
