@@ -55,7 +55,10 @@ const graft_config* site_config(const graft_site* site) {
 /// A parameter that begins as something of a base tensor must have its shape, or one number for each
 /// of its rows or columns.
 void check_base(const AdapterSet::State& set, const Parameter& p, const std::string& where) {
-  const BaseTensor* base = set.tensor(p.base);
+  constexpr std::string_view lost = ".lost";  // what quantizing took from the tensor
+  const bool whole = !p.base.ends_with(lost);
+  const BaseTensor* base =
+      set.tensor(whole ? p.base : p.base.substr(0, p.base.size() - lost.size()));
   if (!base) throw Error(GRAFT_E_INVALID, cat(where, ": the model has no tensor '", p.base, "'."));
   const auto& shape = base->shape;
   bool fits = p.dims == shape;
@@ -129,7 +132,7 @@ graft_tensor* site_param(graft_site* site, const graft_param_desc* desc, graft_e
       }
     }
     if ((d.flags & GRAFT_PARAM_REPLACES) != 0) {
-      if (!d.init_from)
+      if (!d.init_from || !c.set->tensor(p.base))
         throw Error(GRAFT_E_INVALID, cat(where, ": '", d.name, "' replaces nothing."));
       p.transposed = c.set->tensor(p.base)->transposed;
       return c.set->replace(std::move(p));

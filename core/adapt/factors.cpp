@@ -1,3 +1,7 @@
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O3")  // -O2 of gcc 12 leaves these loops scalar
+#endif
+
 #include "core/adapt/factors.hpp"
 
 #include <algorithm>
@@ -5,6 +9,7 @@
 #include <numeric>
 
 #include "core/base/error.hpp"
+#include "core/base/philox.hpp"
 
 namespace graft::core {
 namespace {
@@ -73,15 +78,84 @@ void check_rank(const Columns& a, std::int64_t rank) {
                   a.cols, " has; choose at most ", most, " or another initialisation."));
 }
 
+/// Gram and Schmidt, twice. A column that depends on those before it becomes 0.
+void make_orthonormal(Columns& c) {
+  for (std::size_t k = 0; k < c.cols; ++k) {
+    double* x = c.col(k);
+    const double before = std::sqrt(dot(x, x, c.rows));
+    for (int pass = 0; pass < 2; ++pass) {
+      for (std::size_t j = 0; j < k; ++j) {
+        const double d = dot(c.col(j), x, c.rows);
+        for (std::size_t i = 0; i < c.rows; ++i) x[i] -= d * c.col(j)[i];
+      }
+    }
+    const double norm = std::sqrt(dot(x, x, c.rows));
+    for (std::size_t i = 0; i < c.rows; ++i) x[i] = norm > 1e-6 * before ? x[i] / norm : 0;
+  }
+}
+
+/// w y, or its transpose times y; w [rows, cols] row-major, summed in f32.
+Columns times(const std::vector<float>& w, std::size_t rows, std::size_t cols, bool transposed,
+              const Columns& y) {
+  const std::size_t n = transposed ? cols : rows, c = y.cols;
+  std::vector<float> by_row(y.values.size()), sum(n * c, 0.0f);
+  for (std::size_t k = 0; k < c; ++k) {
+    for (std::size_t i = 0; i < y.rows; ++i) by_row[i * c + k] = static_cast<float>(y.col(k)[i]);
+  }
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < cols; ++j) {
+      const float x = w[i * cols + j];
+      float* to = sum.data() + (transposed ? j : i) * c;
+      const float* from = by_row.data() + (transposed ? i : j) * c;
+      for (std::size_t k = 0; k < c; ++k) to[k] += x * from[k];
+    }
+  }
+  Columns result{n, c, std::vector<double>(n * c)};
+  for (std::size_t k = 0; k < c; ++k) {
+    for (std::size_t i = 0; i < n; ++i) result.col(k)[i] = static_cast<double>(sum[i * c + k]);
+  }
+  return result;
+}
+
+/// `count` orthonormal columns that hold nearly as much of w (its rows) as its leading right singular
+/// vectors do.
+Columns leading(const Matrix& w, std::size_t rows, std::size_t cols, std::size_t count) {
+  Columns y{cols, count, std::vector<double>(cols * count)};
+  for (std::size_t i = 0; i < y.values.size(); ++i) {
+    y.values[i] = random_unit(random_bits(1, 2, i)) - 0.5;
+  }
+  make_orthonormal(y);
+  double held = 0;
+  for (int round = 0; round < 30; ++round) {
+    const Columns z = times(w.values, rows, cols, false, y);
+    const double now = dot(z.values.data(), z.values.data(), z.values.size());
+    if (now <= held * (1 + 1e-5)) break;
+    held = now;
+    y = times(w.values, rows, cols, true, z);
+    make_orthonormal(y);
+  }
+  return y;
+}
+
 }  // namespace
 
 Factors svd_factors(const Matrix& w, std::int64_t rank, double scale) {
   Columns a = columns_of(w, false);
   check_rank(a, rank);
-  const bool turned = a.rows < a.cols;  // fewer columns, fewer turns
-  if (turned) a = columns_of(w, true);
-  Columns v{a.cols, a.cols, std::vector<double>(a.cols * a.cols, 0)};
-  for (std::size_t i = 0; i < a.cols; ++i) v.col(i)[i] = 1;
+  // Singular vectors beyond those that are wanted, so that these are found sooner.
+  const std::size_t rows_of_w = a.rows, cols_of_w = a.cols;
+  const auto count = static_cast<std::size_t>(2 * rank + 8);
+  const bool large = std::min(rows_of_w, cols_of_w) > std::max<std::size_t>(128, 2 * count);
+  const bool turned = !large && a.rows < a.cols;  // fewer columns, fewer turns
+  Columns v;
+  if (large) {
+    v = leading(w, rows_of_w, cols_of_w, count);
+    a = times(w.values, rows_of_w, cols_of_w, false, v);
+  } else {
+    if (turned) a = columns_of(w, true);
+    v = {a.cols, a.cols, std::vector<double>(a.cols * a.cols, 0)};
+    for (std::size_t i = 0; i < a.cols; ++i) v.col(i)[i] = 1;
+  }
   make_orthogonal(a, v);
   std::vector<double> singular;
   for (std::size_t i = 0; i < a.cols; ++i)

@@ -143,6 +143,7 @@ Run::Run(RunConfig config, Registry& registry, const Log& log, RunOptions option
                                    [](const fs::path& folder) { return folder.empty(); });
   s.adapters = written ? of_the_config(attach) : attach();
   s.warn_of_native_files();
+  require_losses(*s.adapters, c.quantization);
   const Bounds eval_bounds = s.eval ? s.eval->bounds() : Bounds{};
   s.trainer = std::make_unique<Trainer>(s.device, std::move(model), *s.adapters,
                                         registry.optimizer(c.optimizer), c.optimizer_options, log,
@@ -332,7 +333,7 @@ void Run::State::require_same_material(const Json& before) {
 void Run::State::restore(const Snapshot& snapshot) {
   require_same_run(snapshot.progress.at("config"), config.json);
   require_same_material(snapshot.progress);
-  trainer->set_state(snapshot.state);
+  trainer->set_state(snapshot.state, [&] { snapshot.file.forget(); });
   step = snapshot.step;
   tokens = snapshot.progress.at("tokens");
   if (snapshot.progress.contains("best_loss")) {

@@ -106,6 +106,18 @@ Json origin_of(const Quantization& quantization) {
   return quantization.makes() ? quantization.json() : Json();
 }
 
+void require_losses(const AdapterSet& adapters, const Quantization& quantization) {
+  if (quantization.makes()) return;
+  for (const Parameter& p : adapters.parameters()) {
+    if (!p.base.ends_with(".lost")) continue;
+    throw Error(
+        GRAFT_E_CONFIG,
+        cat("methods: ", adapters.entries()[p.entry].name, " begins from what quantizing ",
+            "takes from the weights of the base, which is not quantized while it is loaded. ",
+            "Give model.quantization (as qlora does), or another initialisation."));
+  }
+}
+
 void warn_of_expanded(const Model& model, const Log& log) {
   std::string names;
   for (const std::string& name : model.not_read()) names += (names.empty() ? "" : ", ") + name;
@@ -127,7 +139,11 @@ void tokenize_options(MethodEntry& entry, const Text& text) {
   }
 }
 
-void require_same_run(const Json& before, const Json& now) {
+void require_same_run(Json before, Json now) {
+  // Where states lie does not change what is computed.
+  for (Json* run : {&before, &now}) {
+    if (run->contains("optimizer")) (*run)["optimizer"].erase("paged");
+  }
   for (auto it = now.begin(); it != now.end(); ++it) {
     if (it.key() == "output" || it.key() == "$schema") continue;
     const auto old = before.find(it.key());

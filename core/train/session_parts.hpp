@@ -49,13 +49,18 @@ class Text {
 /// What an adapter's folder tells of how the base was quantized; null where the host did not.
 Json origin_of(const Quantization& quantization);
 
+/// Throws GRAFT_E_CONFIG where parameters begin from what quantizing takes from the base's weights, and
+/// it takes nothing.
+void require_losses(const AdapterSet& adapters, const Quantization& quantization);
+
 /// Tells by name of the formats that the device does not read and that are expanded therefore.
 void warn_of_expanded(const Model& model, const Log& log);
 
 /// Turns the texts of options that the method's schema marks "x-graft-tokens" into token ids.
 void tokenize_options(MethodEntry& entry, const Text& text);
 
-/// Throws GRAFT_E_INVALID naming the first key in which two resolved run.json differ; "output" may.
-void require_same_run(const Json& before, const Json& now);
+/// Throws GRAFT_E_INVALID naming the first key in which two resolved run.json differ; "output" and
+/// "optimizer.paged" may.
+void require_same_run(Json before, Json now);
 
 }  // namespace graft::core

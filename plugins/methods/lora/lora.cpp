@@ -10,7 +10,8 @@
 // initial values are PEFT's.
 //
 // Where A and B begin as factors of W (PiSSA: Meng et al. 2024, arXiv:2404.02948, eq. (3); OLoRA:
-// Buyukakyuz 2024, arXiv:2406.01775, algorithm 1) W is less s B0 A0, recorded as a second pair. LoRA+:
+// Buyukakyuz 2024, arXiv:2406.01775, algorithm 1) W is less s B0 A0, recorded as a second pair. LoftQ: Li
+// et al. 2023, arXiv:2310.08659, one round: s B A begins as what W has lost by quantizing. LoRA+:
 // Hayou et al. 2024, arXiv:2402.12354, section 4; LoRA-FA: Zhang et al. 2023, arXiv:2308.03303.
 #include <algorithm>
 #include <cmath>
@@ -32,8 +33,8 @@ struct Lora {
   static constexpr const char* schema =
       R"({)" GRAFT_LORA_TARGETS
       R"(, "type": "object", "additionalProperties": false, "properties": {)" GRAFT_LORA_OPTIONS
-      R"(, "init": {"type": "string", "enum": ["kaiming", "gaussian", "pissa", "olora"],
-        "default": "kaiming", "description": "A of linear layers: uniform, or normal / rank; or A and B from W: its largest singular vectors, or Q and R"},
+      R"(, "init": {"type": "string", "enum": ["kaiming", "gaussian", "pissa", "olora", "loftq"],
+        "default": "kaiming", "description": "A of linear layers: uniform, or normal / rank; or A and B from W: its largest singular vectors, Q and R, or what quantizing takes from it"},
       "lr_ratio": {"type": "number", "exclusiveMinimum": 0, "default": 1,
         "description": "LoRA+: learning rate of B over that of A"},
       "freeze_a": {"type": "boolean", "default": false, "description": "LoRA-FA: train B alone"},
@@ -45,9 +46,9 @@ struct Lora {
       )" GRAFT_BIAS_OPTION "}}";
   static constexpr const char* storage = R"({"peft_type": "LORA", "fields": {)" GRAFT_LORA_FIELDS
                                          R"(, "init": {"key": "init_lora_weights",
-                    "values": {"kaiming": [true, false, "orthogonal", "eva"],
+                    "values": {"kaiming": [true, false, "orthogonal", "eva", "loftq"],
                                "gaussian": ["gaussian"], "pissa": ["pissa"],
-                               "olora": ["olora"]}},
+                               "olora": ["olora"], "loftq": [true]}},
       "bias": "bias", "trainable_tokens": "trainable_token_indices"},
       "constants": {"fan_in_fan_out": false, "use_dora": false, "lora_bias": false,
                     "use_qalora": false, "layer_replication": null},
@@ -93,7 +94,7 @@ struct Lora {
     const std::int64_t out = site.out_features();
     const double scale = lora_scale(site.config());
     if (site.kind() == GRAFT_SITE_EMBEDDING) {
-      if (from_weight()) {
+      if (from_weight() || init == "loftq") {
         throw Error(GRAFT_E_INVALID, "init \"" + init + "\" is for linear layers; '" + site.name() +
                                          "' is an embedding. Leave it out.");
       }
@@ -112,6 +113,10 @@ struct Lora {
       b = init == "pissa" ? Init::svd_left("weight", scale) : Init::qr_left("weight");
       s.a0 = site.param("first_A", {r, in}, a, GRAFT_PARAM_FROZEN | GRAFT_PARAM_NOSAVE);
       s.b0 = site.param("first_B", {out, r}, b, GRAFT_PARAM_FROZEN | GRAFT_PARAM_NOSAVE);
+    }
+    if (init == "loftq") {
+      a = Init::svd_right("weight.lost", scale);
+      b = Init::svd_left("weight.lost", scale);
     }
     s.a = site.param("lora_A.weight", {r, in}, a, frozen);
     s.b = site.param("lora_B.weight", {out, r}, b, 0, ratio);

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
+#include <utility>
 
+#include "core/adapt/parameters.hpp"
 #include "tests/unit/base/expect_error.hpp"
 
 namespace graft::core {
@@ -60,6 +63,98 @@ TEST(Factors, TheBestApproximationKeepsTheLargestSingularValue) {
   double left = 0;
   for (const float x : f.left) left += static_cast<double>(x) * static_cast<double>(x);
   EXPECT_NEAR(left, 6 / 0.5, 1e-5);  // singular values are shared evenly
+}
+
+// Of the cosines of a basis, orthogonal as they are, with singular values 6, 2 and 1.
+Matrix smooth(std::size_t rows, std::size_t cols, std::size_t parts) {
+  Matrix m{static_cast<std::int64_t>(rows), static_cast<std::int64_t>(cols),
+           std::vector<float>(rows * cols)};
+  const double singular[3] = {6, 2, 1};
+  const auto wave = [](std::size_t k, std::size_t i, std::size_t n) {
+    const auto at = [](std::size_t x) { return static_cast<double>(x); };
+    return std::sqrt(2 / at(n)) * std::cos(std::acos(-1.0) / at(n) * (at(i) + 0.5) * at(k + 1));
+  };
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < cols; ++j) {
+      double x = 0;
+      for (std::size_t k = 0; k < parts; ++k) {
+        x += singular[k] * wave(k, i, rows) * wave(2 * k + 1, j, cols);
+      }
+      m.values[i * cols + j] = static_cast<float>(x);
+    }
+  }
+  return m;
+}
+
+TEST(Factors, OfLargeMatricesTheLeadingSingularVectorsAreFound) {
+  for (const auto& [rows, cols] : {std::pair<std::size_t, std::size_t>{140, 190}, {190, 140}}) {
+    const Matrix m = smooth(rows, cols, 3), best = smooth(rows, cols, 2);
+    const auto p = product(svd_factors(m, 2, 0.5), 2, 0.5);
+    for (std::size_t i = 0; i < p.size(); ++i) {
+      ASSERT_NEAR(p[i], static_cast<double>(best.values[i]), 1e-5);
+    }
+  }
+  Matrix noise{150, 150, std::vector<float>(150 * 150)};
+  for (std::size_t i = 0; i < noise.values.size(); ++i) {
+    noise.values[i] = static_cast<float>(std::sin(static_cast<double>(i * i % 100003) * 12.9898));
+  }
+  // The whole decomposition has its rank above a quarter of the matrix.
+  const auto held = [&](std::int64_t rank) {
+    std::vector<double> sums;
+    const Factors f = svd_factors(noise, rank, 1);
+    for (std::size_t k = 0; k < 8; ++k) {
+      double s = 0;
+      for (std::size_t i = 0; i < 150; ++i) {
+        const auto x = static_cast<double>(f.left[i * static_cast<std::size_t>(rank) + k]);
+        s += x * x;
+      }
+      sums.push_back(s * s);  // left holds roots of singular values
+    }
+    return std::accumulate(sums.begin(), sums.end(), 0.0);
+  };
+  const double all = held(60), some = held(8);
+  EXPECT_LE(some, all * (1 + 1e-5));
+  EXPECT_GT(some, 0.98 * all);
+}
+
+TEST(Factors, OfZerosTheRightOneIsAsIfItWereAlone) {
+  Parameter p;
+  p.name = "a";
+  p.dims = {2, 5};
+  p.init = GRAFT_INIT_SVD_RIGHT;
+  p.init_scale = 1;
+  const auto zeros = [](const std::string&) { return std::vector<float>(4 * 5, 0.0f); };
+  const std::vector<float> right = initial_values(p, 3, zeros);
+  p.init = GRAFT_INIT_KAIMING_UNIFORM;
+  EXPECT_EQ(right, initial_values(p, 3));
+  p.init = GRAFT_INIT_SVD_LEFT;
+  p.dims = {4, 2};
+  EXPECT_EQ(initial_values(p, 3, zeros), std::vector<float>(8, 0.0f));
+}
+
+TEST(Factors, TheLastOnesAreNotMadeAgain) {
+  int asked = 0;
+  const auto base = [&](const std::string&) {
+    ++asked;
+    return sample(false).values;
+  };
+  LastFactors last;
+  Parameter p;
+  p.base = "w";
+  p.dims = {1, 2};
+  p.init = GRAFT_INIT_SVD_RIGHT;
+  p.init_scale = 1;
+  initial_values(p, 3, base, &last);
+  p.dims = {4, 1};
+  p.init = GRAFT_INIT_SVD_LEFT;
+  const std::vector<float> left = initial_values(p, 3, base, &last);
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(left, svd_factors(sample(false), 1, 1).left);
+  p.init_scale = 2;
+  EXPECT_NE(initial_values(p, 3, base, &last), left);
+  p.init = GRAFT_INIT_QR_LEFT;
+  EXPECT_NE(initial_values(p, 3, base, &last), left);
+  EXPECT_EQ(asked, 3);
 }
 
 TEST(Factors, ARankAboveTheMatrixIsRefused) {
