@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <future>
 
 #include "core/base/error.hpp"
 #include "core/text/byte_alphabet.hpp"
@@ -46,9 +47,19 @@ Bpe::Bpe(const Vocabulary& vocabulary, BpeOptions options, std::string_view who)
   }
 }
 
-Bpe::Bpe(const Vocabulary& vocabulary, const std::vector<Merge>& merges, BpeOptions options,
-         std::string_view who)
-    : Bpe(vocabulary, std::move(options), who) {
+namespace {
+
+/// The ids of the two parts of a merge, and of what they make.
+struct MergedIds {
+  std::int32_t left, right, joined;
+};
+
+/// Those of merges [begin, end), to each(rank, ids) in order. Some merges at a time: what they look for lies all
+/// over the memory, and comes while others are worked on.
+template <class Each>
+void each_merge(const Vocabulary& vocabulary, const std::vector<Bpe::Merge>& merges,
+                std::size_t begin, std::size_t end, std::size_t prefix, std::string_view who,
+                const Each& each) {
   const auto require = [&](std::string_view piece, std::uint64_t hash, std::size_t rank) {
     const std::int32_t id = vocabulary.find(piece, hash);
     if (id >= 0 && !piece.empty()) return id;
@@ -56,20 +67,17 @@ Bpe::Bpe(const Vocabulary& vocabulary, const std::vector<Merge>& merges, BpeOpti
                 cat(who, ": merge ", rank, " ('", merges[rank].left, "' with '", merges[rank].right,
                     "') needs '", piece, "', which is not in the vocabulary."));
   };
-  reserve(merges.size());
-  // Some merges at a time: what they look for lies all over the memory, and comes while others are worked on.
   struct Parts {
     std::string joined;
     std::uint64_t hashes[3];
   };
   std::array<Parts, 32> some;
-  for (std::size_t first = 0; first < merges.size(); first += some.size()) {
-    const std::size_t count = std::min(some.size(), merges.size() - first);
+  for (std::size_t first = begin; first < end; first += some.size()) {
+    const std::size_t count = std::min(some.size(), end - first);
     for (std::size_t i = 0; i < count; ++i) {
       const auto& [left, right] = merges[first + i];
       Parts& parts = some[i];
-      parts.joined.assign(left).append(
-          right.substr(std::min(options_.prefix.size(), right.size())));
+      parts.joined.assign(left).append(right.substr(std::min(prefix, right.size())));
       parts.hashes[0] = text_hash(left);
       parts.hashes[1] = text_hash(right);
       parts.hashes[2] = text_hash(parts.joined);
@@ -86,10 +94,37 @@ Bpe::Bpe(const Vocabulary& vocabulary, const std::vector<Merge>& merges, BpeOpti
       const Parts& parts = some[i];
       const std::int32_t left = require(merges[rank].left, parts.hashes[0], rank);
       const std::int32_t right = require(merges[rank].right, parts.hashes[1], rank);
-      add_pair(left, right, static_cast<std::uint32_t>(rank),
-               require(parts.joined, parts.hashes[2], rank));
+      each(rank, MergedIds{left, right, require(parts.joined, parts.hashes[2], rank)});
     }
   }
+}
+
+}  // namespace
+
+Bpe::Bpe(const Vocabulary& vocabulary, const std::vector<Merge>& merges, BpeOptions options,
+         std::string_view who)
+    : Bpe(vocabulary, std::move(options), who) {
+  const std::size_t prefix = options_.prefix.size();
+  const auto add = [&](std::size_t rank, const MergedIds& ids) {
+    add_pair(ids.left, ids.right, static_cast<std::uint32_t>(rank), ids.joined);
+  };
+  // Of many merges another thread looks the second half up.
+  constexpr std::size_t many = 20000;
+  const std::size_t half = merges.size() < many ? merges.size() : merges.size() / 2;
+  std::vector<MergedIds> rest;
+  std::future<void> looked_up;
+  if (half < merges.size()) {
+    looked_up = std::async(std::launch::async, [&] {
+      rest.reserve(merges.size() - half);
+      each_merge(vocabulary, merges, half, merges.size(), prefix, who,
+                 [&](std::size_t, const MergedIds& ids) { rest.push_back(ids); });
+    });
+  }
+  reserve(merges.size());
+  each_merge(vocabulary, merges, 0, half, prefix, who, add);
+  if (!looked_up.valid()) return;
+  looked_up.get();
+  for (std::size_t i = 0; i < rest.size(); ++i) add(half + i, rest[i]);
 }
 
 Bpe Bpe::by_score(const Vocabulary& vocabulary, const std::vector<float>& scores,

@@ -71,6 +71,7 @@ class Reader {
       if (key == "vocab" && (next == '{' || next == '[')) {
         if (std::exchange(has_vocab, true)) fail("model.vocab is there twice");
         next == '{' ? vocabulary_of_ids() : vocabulary_of_scores();
+        make_vocabulary();
       } else if (key == "merges" && next == '[') {
         if (std::exchange(has_merges, true)) fail("model.merges is there twice");
         array([&] { merge(); });
@@ -79,6 +80,17 @@ class Reader {
         into[std::string(key)] = small_value();
       }
     });
+  }
+
+  /// On a thread of its own, as it takes as long as reading the merges.
+  void make_vocabulary() {
+    constexpr std::size_t many = 20000;
+    if (parts_.vocabulary.size() < many) return;
+    // The entries stay where they are when the vector is moved.
+    parts_.made =
+        std::async(std::launch::async,
+                   [entries = std::span(std::as_const(parts_.vocabulary)), who = who_,
+                    repeats = parts_.repeats()] { return Vocabulary(entries, who, repeats); });
   }
 
   void vocabulary_of_ids() {
@@ -137,6 +149,10 @@ class Reader {
 };
 
 }  // namespace
+
+Vocabulary TokenizerParts::take_vocabulary(std::string_view who) {
+  return made.valid() ? made.get() : Vocabulary(vocabulary, who, repeats());
+}
 
 TokenizerParts read_tokenizer_json(std::string_view text, std::string_view who) {
   return Reader(text, who).run();

@@ -87,7 +87,7 @@ WordPiece make_word_piece(const Json& model, const Vocabulary& vocabulary, std::
           who};
 }
 
-TextModel make_model(const Json& model, const TokenizerParts& parts, Tokenizer::Tables& tables,
+TextModel make_model(const Json& model, TokenizerParts& parts, Tokenizer::Tables& tables,
                      std::string_view who) {
   const std::string type = model_type(model, parts, who);
   constexpr std::string_view known[] = {"BPE", "Unigram", "WordPiece", "WordLevel"};
@@ -99,9 +99,7 @@ TextModel make_model(const Json& model, const TokenizerParts& parts, Tokenizer::
     throw Error(GRAFT_E_INVALID, cat(who, ": model.vocab must be ",
                                      by_scores ? "a list of [text, score]." : "an object of ids."));
   }
-  tables.vocabulary =
-      Vocabulary(parts.vocabulary, who,
-                 by_scores ? Vocabulary::Repeats::allowed : Vocabulary::Repeats::refused);
+  tables.vocabulary = parts.take_vocabulary(who);
   if (type == "BPE") return make_bpe(model, parts, tables, who);
   if (type == "Unigram") return make_unigram(model, parts, tables.vocabulary, who);
   if (type == "WordPiece") return make_word_piece(model, tables.vocabulary, who);
@@ -120,7 +118,7 @@ bool is_word_wise(const TextModel& model, const Vocabulary& vocabulary) {
 
 std::shared_ptr<Tokenizer::Tables> tables_from_json(std::string_view text, const Json& config,
                                                     const Json& special_map, std::string_view who) {
-  const TokenizerParts parts = read_tokenizer_json(text, who);
+  TokenizerParts parts = read_tokenizer_json(text, who);
   const Json& file = parts.rest;
   const Json& model = member(file, "model", Json::value_t::object, who);
   auto tables = std::make_shared<Tokenizer::Tables>();

@@ -30,7 +30,7 @@ std::int64_t largest_id(std::int64_t count) {
   return std::min<std::int64_t>(std::int64_t{1} << 24, 8 * count + (std::int64_t{1} << 16));
 }
 
-Vocabulary::Vocabulary(const std::vector<Entry>& entries, std::string_view who, Repeats repeats)
+Vocabulary::Vocabulary(std::span<const Entry> entries, std::string_view who, Repeats repeats)
     : count_(static_cast<std::int64_t>(entries.size())) {
   std::int64_t last = -1;
   for (const Entry& entry : entries) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -34,7 +35,7 @@ class Vocabulary {
   /// Copies the pieces. Throws GRAFT_E_INVALID on a piece or id that is there twice, and on an id that is negative or
   /// far beyond the number of pieces. `who` names the source in errors.
   enum class Repeats { refused, allowed };
-  Vocabulary(const std::vector<Entry>& entries, std::string_view who,
+  Vocabulary(std::span<const Entry> entries, std::string_view who,
              Repeats repeats = Repeats::refused);
 
   /// -1 where there is none.

@@ -6,6 +6,47 @@ namespace {
 
 using namespace testing_text;
 
+/// All texts of one to three letters, enough to be read by two threads: a letter's id is its place,
+/// and longer texts follow. `more` is put behind the merges, `merge` in place of the eighth.
+std::string many_pieces(const std::string& more, const std::string& merge,
+                        const std::string& piece) {
+  const std::string letters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::vector<std::string> pieces;
+  std::string vocab, merges;
+  for (const char a : letters) pieces.push_back({a});
+  for (std::size_t i = 0; i < 36 + 36 * 36; ++i) {
+    for (const char b : letters) {
+      const bool changed = !merge.empty() && pieces.size() == 36 + 7;
+      merges +=
+          changed ? merge : cat(merges.empty() ? "" : ",", "[\"", pieces[i], "\",\"", b, "\"]");
+      pieces.push_back(pieces[i] + b);
+    }
+  }
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    vocab += cat(i == 0 ? "" : ",", "\"", pieces[i], "\":", i);
+  }
+  return cat(R"({"model":{"type":"BPE","vocab":{)", vocab, piece, R"(},"merges":[)", merges, more,
+             "]}}");
+}
+
+TEST(ManyPieces, AreReadByTwoThreadsAsByOne) {
+  const Tokenizer tokenizer = load_text(many_pieces("", "", ""));
+  EXPECT_EQ(tokenizer.ids("ab", false), std::vector<std::int32_t>{36 + 1});
+  EXPECT_EQ(tokenizer.ids("abc", false), std::vector<std::int32_t>{36 + 36 * 36 + 36 + 2});
+  EXPECT_EQ(tokenizer.ids("999", false),
+            std::vector<std::int32_t>{36 + 36 * 36 + 36 * 36 * 36 - 1});
+  const auto fails = [](const std::string& file, const char* with) {
+    const std::string message = error_of([&] { load_text(file); });
+    EXPECT_NE(message.find(with), std::string::npos) << message;
+  };
+  const std::string more = R"(,["99","?"])", merge = R"(,["a","!"])", twice = R"(,"twice":3)";
+  fails(many_pieces(more, "", ""), "merge 47952 ('99' with '?') needs '?'");
+  fails(many_pieces(more, merge, ""), "merge 7 ('a' with '!') needs '!'");
+  fails(many_pieces(more, merge, twice), "'d' and 'twice' have the same id 3");
+  // What is wrong with the form of the file goes first.
+  fails(many_pieces(",5", merge, twice), "model.merges holds a wrong value");
+}
+
 struct Wrong {
   const char* name;
   const char* patch;
