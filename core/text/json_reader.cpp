@@ -89,7 +89,7 @@ class Reader {
     // The entries stay where they are when the vector is moved.
     parts_.made =
         std::async(std::launch::async,
-                   [entries = std::span(std::as_const(parts_.vocabulary)), who = who_,
+                   [entries = std::span(std::as_const(parts_.vocabulary)), who = std::string(who_),
                     repeats = parts_.repeats()] { return Vocabulary(entries, who, repeats); });
   }
 
