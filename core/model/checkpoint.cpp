@@ -161,6 +161,11 @@ void Checkpoint::add(const std::string& stored, std::size_t file) {
     if (ends_with(name, table)) return;
   }
   if (config_.tied_head && name == config_.head_name()) return;
+  constexpr std::string_view packed = ".qweight";
+  if (config_.packing && ends_with(name, packed)) {
+    places_.emplace(cat(name.substr(0, name.size() - packed.size()), ".weight"),
+                    Place{file, stored});
+  }
   if (!places_.emplace(name, Place{file, stored}).second) {
     throw Error(GRAFT_E_INVALID, cat("model '", path_.string(), "': tensor '", name,
                                      "' is there twice, with and without \"", names.prefix, "\"."));
@@ -170,7 +175,7 @@ void Checkpoint::add(const std::string& stored, std::size_t file) {
 std::vector<std::string> Checkpoint::names() const {
   std::vector<std::string> result;
   for (const auto& [name, place] : places_) {
-    if (!is_statistics(name)) result.push_back(name);
+    if (!is_statistics(name) && !(config_.packing && is_packed_part(name))) result.push_back(name);
   }
   return result;
 }
@@ -192,14 +197,18 @@ HostTensor Checkpoint::tensor(std::string_view name) const {
   HostTensor result = stored(found->second);
   result.name = name;
   if (!is_gguf()) {
-    result = with_statistics(std::move(result), [&](const std::string& other) {
+    const TensorLookup lookup = [&](const std::string& other) {
       const auto place = places_.find(other);
       return place == places_.end() ? std::nullopt : std::optional(stored(place->second));
-    });
+    };
+    const bool packed = config_.packing && ends_with(found->second.name, ".qweight");
+    result = packed ? with_groups(std::move(result), *config_.packing, lookup)
+                    : with_statistics(std::move(result), lookup);
   }
   if (is_gguf()) {
     undo_gguf(result);
-  } else if (config_.family->transposed && !result.quant && ends_with(name, ".weight") &&
+  } else if (config_.family->transposed && result.dtype != GRAFT_QUANT &&
+             ends_with(name, ".weight") &&
              is_layer_linear(name)) {  // quantized ones lie as in other families
     result.transposed = true;
     std::swap(result.shape.front(), result.shape.back());

@@ -24,6 +24,14 @@ struct Rope {
   Json parameters = Json::object();  // what all this was made of: rope_theta, factor, ..
 };
 
+/// How GPTQ or AWQ has packed a folder's weights.
+struct Packing {
+  bool awq = false;
+  std::int64_t bits = 4;
+  std::int64_t group = -1;       ///< inputs that share a scale; -1: all
+  std::int64_t zero_offset = 0;  ///< what is added to a zero of the file
+};
+
 struct DecoderConfig {
   const Family* family = nullptr;
   std::int64_t hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, intermediate = 0;
@@ -41,6 +49,7 @@ struct DecoderConfig {
   std::string activation;                // "silu", ...: the config's hidden_act
   std::vector<std::int32_t> eos;
   std::optional<std::int32_t> bos, pad;
+  std::optional<Packing> packing;
   std::uint32_t storage_dtype = 0;   // what the file says it is stored in; 0: nothing that is known
   Json generation = Json::object();  // generation_config.json, or {}
   Json hf;  // config.json as read, or made of GGUF metadata; null where that cannot express it

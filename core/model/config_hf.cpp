@@ -112,20 +112,55 @@ void check_sizes(const DecoderConfig& config, std::string_view who) {
   }
 }
 
+namespace {
+
+/// Nothing for weights that bitsandbytes quantized, whose tensors tell all.
+std::optional<Packing> packing(const Json& quantized, const std::string& who) {
+  const ConfigFields fields(quantized, who);
+  const std::string by = fields.text("quant_method").value_or("");
+  if (by == "bitsandbytes") return std::nullopt;
+  const auto refuse = [&](const auto&... what) {
+    throw Error(GRAFT_UNSUPPORTED,
+                cat(who, ": ", what..., ". Take the model's unquantized folder or a GGUF file."));
+  };
+  if (by != "gptq" && by != "awq") {
+    refuse("the weights are quantized by \"", by,
+           "\", which graft does not read; it reads bitsandbytes, gptq and awq");
+  }
+  Packing result;
+  result.awq = by == "awq";
+  result.bits = fields.integer("bits").value_or(4);
+  result.group = fields.integer("group_size").value_or(result.awq ? 128 : -1);
+  const bool known = result.bits == 4 || (!result.awq && (result.bits == 2 || result.bits == 8));
+  if (!known) {
+    refuse("weights of ", result.bits, " bits; ",
+           result.awq ? "4 are read of awq" : "2, 4 and 8 are read of gptq");
+  }
+  if (result.group != -1 && result.group < 1) refuse("groups of ", result.group, " inputs");
+  if (result.awq) {
+    const std::string version = fields.text("version").value_or("gemm");
+    if (version != "gemm" && version != "GEMM")
+      refuse("version \"", version, "\"; \"gemm\" is read");
+    return result;
+  }
+  const std::string format = fields.text("checkpoint_format").value_or("gptq");
+  if (format != "gptq" && format != "gptq_v2") {
+    refuse("checkpoint_format \"", format, "\"; \"gptq\" and \"gptq_v2\" are read");
+  }
+  result.zero_offset = format == "gptq" ? 1 : 0;
+  return result;
+}
+
+}  // namespace
+
 DecoderConfig config_from_hf(const Json& config, const Json& generation, std::string_view who) {
   const ConfigFields fields(config, who);
   const ConfigFields generated(generation, cat(who, " (generation_config.json)"));
   const Family& family = family_of(fields);
-  const Json quantized = config.value("quantization_config", Json());
-  const Json by = quantized.is_object() ? quantized.value("quant_method", Json()) : Json();
-  if (fields.has("quantization_config") && by != "bitsandbytes") {
-    throw Error(
-        GRAFT_UNSUPPORTED,
-        cat(who, ": the weights are quantized by ", to_text(by), " (\"quantization_config\"), ",
-            "which graft does not read; it reads bitsandbytes. Take the model's unquantized "
-            "folder or a GGUF file."));
-  }
   DecoderConfig result;
+  if (fields.has("quantization_config")) {
+    result.packing = packing(config["quantization_config"], cat(who, ": \"quantization_config\""));
+  }
   result.family = &family;
   result.hidden = integer(fields, {"hidden_size", "n_embd"}).value_or(family.hidden);
   result.layers = integer(fields, {"num_hidden_layers", "n_layer"}).value_or(family.layers);

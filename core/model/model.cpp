@@ -7,6 +7,7 @@
 #include "core/tensor/block_formats.hpp"
 #include "core/tensor/dtype.hpp"
 #include "core/tensor/expand.hpp"
+#include "core/tensor/packed.hpp"
 #include "core/tensor/quantize.hpp"
 
 namespace graft::core {
@@ -114,7 +115,8 @@ graft_quant Model::wanted_shape(const Weight& w) const {
 
 void Model::choose_storage(Weight& w, bool linear) {
   const bool host = device_.has(GRAFT_CAP_HOST_MEMORY);
-  const bool stored = w.tensor.dtype == GRAFT_QUANT && w.shape.size() == 2 && !w.tensor.transposed;
+  const bool stored = w.tensor.dtype == GRAFT_QUANT && !w.tensor.packed && w.shape.size() == 2 &&
+                      !w.tensor.transposed;
   const auto use = [&](const graft_quant& shape, Storage storage) {
     if (!reads(shape)) {
       if (std::count(not_read_.begin(), not_read_.end(), shape.format) == 0) {
@@ -140,6 +142,15 @@ void Model::choose_storage(Weight& w, bool linear) {
   if (stored && quantization_.format != "none") {
     const bool in_order = w.tensor.rows_in_order();
     if (use(stored_shape(w.tensor), host && in_order ? Storage::kMapped : Storage::kCopied)) return;
+  }
+  if (w.tensor.packed && quantization_.format != "none") {
+    const std::string_view blocks = exact_blocks(*w.tensor.packed);
+    if (!blocks.empty() &&
+        use(quantized_shape(blocks, w.shape[0], w.shape[1], 0, false), Storage::kMade))
+      return;
+    if (std::count(not_read_.begin(), not_read_.end(), w.tensor.block_format) == 0) {
+      not_read_.push_back(w.tensor.block_format);
+    }
   }
   const bool as_is = w.tensor.plain() && w.tensor.dtype == dtype_ && aligned_for(w.tensor, dtype_);
   w.storage = host && as_is ? Storage::kInPlace : Storage::kExpanded;
@@ -189,7 +200,10 @@ void Model::load_blocks(Weight& w, int threads) {
   std::vector<std::byte> own(host ? 0 : bytes);
   graft_quant filled = q;
   set_buffers(filled, host ? w.memory.get() : own.data());
-  if (w.storage == Storage::kMade) {
+  if (w.storage == Storage::kMade && w.tensor.packed && w.tensor.packed->rows == q.rows &&
+      exact_blocks(*w.tensor.packed) == q.format) {
+    repack(*w.tensor.packed, q.format, static_cast<std::byte*>(const_cast<void*>(filled.data)));
+  } else if (w.storage == Storage::kMade) {
     std::vector<float> values(static_cast<std::size_t>(w.tensor.elements()));
     expand(w.tensor, GRAFT_F32, values.data(), threads);
     quantize(filled, values.data(), threads, w.tensor.name);

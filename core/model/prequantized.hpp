@@ -1,9 +1,10 @@
-// Weights that a folder holds quantized as bitsandbytes stores them.
+// Weights that a folder holds quantized as bitsandbytes, GPTQ and AWQ store them.
 #pragma once
 #include <functional>
 #include <optional>
 #include <string>
 
+#include "core/model/config.hpp"
 #include "core/tensor/host_tensor.hpp"
 
 namespace graft::core {
@@ -18,5 +19,11 @@ HostTensor with_statistics(HostTensor stored, const TensorLookup& lookup);
 
 /// Whether a name is that of statistics beside a weight.
 bool is_statistics(std::string_view name);
+
+/// A weight that is stored as "<module>.qweight", with its "qzeros", "scales" and "g_idx". Throws as above.
+HostTensor with_groups(HostTensor codes, const Packing& packing, const TensorLookup& lookup);
+
+/// Whether a name is that of one of these four.
+bool is_packed_part(std::string_view name);
 
 }  // namespace graft::core

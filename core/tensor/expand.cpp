@@ -7,6 +7,7 @@
 #include "core/base/error.hpp"
 #include "core/tensor/block_formats.hpp"
 #include "core/tensor/dtype.hpp"
+#include "core/tensor/packed.hpp"
 #include "core/tensor/quantize.hpp"
 
 namespace graft::core {
@@ -36,6 +37,12 @@ void check(const HostTensor& tensor) {
   const auto refuse = [&](const auto&... what) {
     throw Error(GRAFT_E_INVALID, cat("expand: '", tensor.name, "' ", what...));
   };
+  if (tensor.packed) {
+    if (tensor.packed->rows != tensor.rows() || tensor.packed->columns != tensor.columns()) {
+      refuse("has packed integers of another shape than ", shape_text(tensor.shape), ".");
+    }
+    return;
+  }
   if (tensor.quant) {
     if (tensor.quant->rows != tensor.rows() || tensor.quant->columns != tensor.columns()) {
       refuse("has blocks of another shape than ", shape_text(tensor.shape), ".");
@@ -97,9 +104,26 @@ void expand_transposed(const HostTensor& tensor, std::uint32_t dtype, std::byte*
   }
 }
 
+void expand_packed(const PackedMatrix& matrix, std::uint32_t dtype, std::byte* target,
+                   std::int64_t begin, std::int64_t end) {
+  constexpr std::int64_t step = 64;
+  const auto columns = static_cast<std::size_t>(matrix.columns);
+  std::vector<float> values(columns * static_cast<std::size_t>(step));
+  for (std::int64_t row = begin; row < end; row += step) {
+    const std::int64_t n = std::min(step, end - row);
+    expand_rows(matrix, row, row + n, values.data());
+    convert(dtype, target + static_cast<std::size_t>(row - begin) * columns * dtype_size(dtype),
+            GRAFT_F32, values.data(), static_cast<std::size_t>(n) * columns);
+  }
+}
+
 void run(const HostTensor& tensor, std::uint32_t dtype, std::byte* target, std::int64_t begin,
          std::int64_t end) {
   if (tensor.quant) return expand_rows(*tensor.quant, dtype, target, begin, end);
+  if (tensor.packed) {
+    expand_packed(*tensor.packed, dtype, target, begin, end);
+    return;
+  }
   if (tensor.transposed) {
     expand_transposed(tensor, dtype, target, begin, end);
     return;

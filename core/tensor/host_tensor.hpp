@@ -11,6 +11,8 @@
 
 namespace graft::core {
 
+struct PackedMatrix;
+
 struct HostTensor {
   std::string name;
   std::uint32_t dtype = GRAFT_F32;    // GRAFT_QUANT when block_format is set
@@ -20,6 +22,8 @@ struct HostTensor {
   std::string block_format;           // "" or "q4_0", ...: blocks run along the last axis
   /// Where `bytes` alone do not tell the values ("nf4", "int8"): all buffers.
   std::shared_ptr<const graft_quant> quant;
+  /// The same of "gptq" and "awq", which are expanded or put into other blocks when they are loaded.
+  std::shared_ptr<const PackedMatrix> packed;
 
   /// Above 0: the rows of each of that many heads lie in the order of adjacent rotary pairs
   /// (0, D/2, 1, D/2+1, ..), as llama.cpp stores q_proj and k_proj of Llama-like models.

@@ -281,6 +281,10 @@ def quant(live, draw):
                "output": {"dir": "out"}}
         write_json(folder / "run.json", run)
         metrics = reference.train(reference.load_adapter(peer(), folder / "before", trainable=True), run, folder)
+        subprocess.run([live.options.graft, "quantize", str(hf), "--format", "nf4", "--output", str(folder / "written"),
+                        "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        live.case("SmolLM2 that graft wrote as nf4, in transformers", lambda report: check.compare_scores(
+            report, "log-probabilities", score(reference.load_model(folder / "written"), rows), expected, 1e-5))
         for backend in live.options.backends:
             if backend == "ref":  # plain loops take seconds per token
                 continue

@@ -194,13 +194,27 @@ class Quantized(CommandTest):
                 self.assertIn(says, done.stderr)
                 self.assertIn("up_proj", done.stderr)
 
+    def test_packed_weights(self):
+        for name, note in (("gptq-symmetric", False), ("gptq-8-bit", False), ("gptq-act-order", True), ("awq", True)):
+            with self.subTest(name):
+                model = DATA / "cases" / name / "model"
+                rows = write_lines(self.folder / "rows.jsonl", ROWS)
+                done = self.graft("score", model, "--input", rows, "--dtype", "f32")
+                self.assertEqual("awq" in done.stderr or "gptq" in done.stderr, note)
+                self.assertNear(self.logprobs(model), self.logprobs(model, "--quantize", "none"), 2e-5)
+                self.assertNear(self.logprobs(model), self.logprobs(model, "--backend", "ref"), 2e-5)
+
     def test_other_quantizations_are_refused_by_name(self):
         folder = self.folder / "gptq"
-        shutil.copytree(SAVED, folder)
+        shutil.copytree(DATA / "cases" / "gptq-symmetric" / "model", folder)
         config = json.loads((folder / "config.json").read_text())
-        config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
-        (folder / "config.json").write_text(json.dumps(config))
-        self.assertIn("gptq", self.graft("score", folder, "--input", "/dev/null", status=1).stderr)
+        for change, says in (({"quant_method": "hqq"}, "hqq"), ({"bits": 3}, "3 bits"), ({"group_size": 0}, "groups of 0"),
+                             ({"checkpoint_format": "marlin"}, "marlin"), ({"bits": 8}, "qzeros"),
+                             ({"group_size": 16}, "qzeros"), ({"quant_method": "awq"}, "qzeros"),
+                             ({"quant_method": "awq", "version": "gemv"}, "gemv")):
+            changed = {**config, "quantization_config": {**config["quantization_config"], **change}}
+            (folder / "config.json").write_text(json.dumps(changed))
+            self.assertIn(says, self.graft("score", folder, "--input", "/dev/null", status=1).stderr)
 
 
 if __name__ == "__main__":

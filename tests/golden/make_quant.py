@@ -2,7 +2,7 @@
 
 "values": a matrix with an outlier, zeros and a block of zeros. For nf4 and fp4 and sizes of
 blocks "<type>.<block>[.nested].": codes, scales (and nested, offset), of some what they expand to.
-"mean.*": means of vectors.
+"ties.*": codes of 8 bits of values between two places. "mean.*": means of vectors.
 "tail.*": a number of elements that blocks do not divide. "codes8.*": the dynamic map of 8 bits.
 "int8.*": rows of integers.
 """
@@ -26,6 +26,18 @@ def four_bits(prefix, values, kind, block, nested, out):
     if nested:
         out[f"{prefix}.nested"] = state.state2.absmax
         out[f"{prefix}.offset"] = state.offset.reshape(1)
+
+
+def ties(generator):
+    """Blocks with a value half way between two of the 65536 places of the map, where rounding shows."""
+    blocks = torch.rand(4000, 256, generator=generator) * 0.2 - 0.1
+    places = (blocks * (1 / blocks.abs().amax(1, keepdim=True)) + 1) * 0.5 * 65535
+    half = ((places - places.floor() == 0.5) & (places.floor() % 2 == 0)).any(1)
+    codes, _ = functional.quantize_blockwise(blocks, blocksize=256)
+    exact = functional.create_dynamic_map()
+    even = torch.bucketize(places.round() / 65535 * 2 - 1, (exact[1:] + exact[:-1]) / 2)
+    half &= (even != codes).any(1)
+    return blocks[half].reshape(-1), codes[half].reshape(-1)
 
 
 def main():
@@ -54,6 +66,7 @@ def main():
     centred = torch.randn(600) * 0.3
     codes, state = functional.quantize_blockwise(centred, blocksize=256)
     out["codes8.values"], out["codes8.codes"], out["codes8.scales"] = centred, codes, state.absmax
+    out["ties.values"], out["ties.codes"] = ties(generator)
     rows = values[:12]
     codes, scales, _ = functional.int8_vectorwise_quant(rows.clone())
     expanded = functional.int8_vectorwise_dequant(codes, scales)

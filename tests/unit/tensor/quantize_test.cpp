@@ -145,6 +145,14 @@ TEST(Quantize, DynamicMapAndItsCodes) {
   EXPECT_EQ(scales, read<float>("codes8.scales"));
 }
 
+TEST(Quantize, ValuesBetweenTwoPlacesGoUp) {
+  const std::vector<float> values = read<float>("ties.values");
+  std::vector<std::uint8_t> codes(values.size());
+  std::vector<float> scales(values.size() / 256);
+  quantize_dynamic(values, 256, codes.data(), scales.data());
+  EXPECT_EQ(codes, read<std::uint8_t>("ties.codes"));
+}
+
 TEST(Quantize, RowsOfIntegers) {
   const std::vector<float> values = read<float>("values");
   Made made("int8", 12, 192, 64, false);
