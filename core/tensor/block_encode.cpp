@@ -79,7 +79,7 @@ float unsigned_codes(const float* x, int* codes, float* minimum) {
   *minimum = *low;
   for (int i = 0; i < 32; ++i) {
     const float place = (x[i] - *low) * inverse;
-    codes[i] = std::min(static_cast<int>(place + 0.5f), Top);
+    codes[i] = std::min(static_cast<int>(std::trunc(place + 0.5f)), Top);
   }
   return d;
 }

@@ -62,10 +62,20 @@ TEST_P(Paged, GivesTheSameBits) {
   }
 }
 
+/// Under clang's sanitizers cpu is left out: its OpenMP runtime would be a second one.
+std::vector<const char*> backends() {
+#if defined(__clang__) && defined(__has_feature)
+#if __has_feature(address_sanitizer)
+  return {"ref"};
+#endif
+#endif
+  return {"ref", "cpu"};
+}
+
 INSTANTIATE_TEST_SUITE_P(Optimizers, Paged,
                          testing::Combine(testing::Values("adamw", "sgd", "lion", "adafactor",
                                                           "muon", "galore", "adamw8bit"),
-                                          testing::Values("ref", "cpu")));
+                                          testing::ValuesIn(backends())));
 
 TEST(Paged, APartIsNoLargerThanWhatMayBeResident) {
   const auto part = [](const char* optimizer, std::uint64_t resident) {
