@@ -114,7 +114,7 @@ Bpe::Bpe(const Vocabulary& vocabulary, const std::vector<Merge>& merges, BpeOpti
   std::vector<MergedIds> rest;
   std::future<void> looked_up;
   if (half < merges.size()) {
-    looked_up = std::async(std::launch::async, [&] {
+    looked_up = std::async([&] {  // here, later, where there are no more threads
       rest.reserve(merges.size() - half);
       each_merge(vocabulary, merges, half, merges.size(), prefix, who,
                  [&](std::size_t, const MergedIds& ids) { rest.push_back(ids); });

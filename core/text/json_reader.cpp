@@ -82,14 +82,13 @@ class Reader {
     });
   }
 
-  /// On a thread of its own, as it takes as long as reading the merges.
+  /// On a thread of its own, if there is one to be had, as it takes as long as reading the merges.
   void make_vocabulary() {
     constexpr std::size_t many = 20000;
     if (parts_.vocabulary.size() < many) return;
     // The entries stay where they are when the vector is moved.
     parts_.made =
-        std::async(std::launch::async,
-                   [entries = std::span(std::as_const(parts_.vocabulary)), who = std::string(who_),
+        std::async([entries = std::span(std::as_const(parts_.vocabulary)), who = std::string(who_),
                     repeats = parts_.repeats()] { return Vocabulary(entries, who, repeats); });
   }
 

@@ -13,7 +13,8 @@ BOTH = [("c", std, C_FLAGS) for std in ("c99", "c11", "c17")] + [
     ("c++", std, C_FLAGS) for std in ("c++11", "c++14", "c++17", "c++20")]
 CXX17 = [("c++", std, CXX_FLAGS) for std in ("c++17", "c++20")]
 CXX20 = CXX17[1:]
-PROMISED = {"plugin.hpp": CXX17, "quant.hpp": CXX17, "plugin_values.hpp": CXX17, "graft.hpp": CXX17}
+PROMISED = dict.fromkeys(["plugin.hpp", "plugin_method.hpp", "plugin_optimizer.hpp", "plugin_values.hpp", "quant.hpp",
+                          "graft.hpp"], CXX17)
 
 
 def promised(header):

@@ -65,9 +65,10 @@ inline float inverse_scale(float largest) {
   return 1 / std::max(largest, 1e-38f);
 }
 
-/// Where x / scale is among the places. Each operation is rounded to f32.
+/// Where x / scale is among the places. Each operation is rounded to f32; what is no number has the last
+/// place.
 inline std::size_t place_of(float x, float inverse) {
-  const float t = std::clamp(x * inverse, -1.0f, 1.0f);
+  const float t = std::max(-1.0f, std::min(1.0f, x * inverse));
   return static_cast<std::size_t>(std::round((t + 1) * 0.5f * 65535));
 }
 

@@ -73,6 +73,14 @@ class Config {
   std::string_view str(const char* path) const { return c_->api->get_str(c_, path); }
   std::uint32_t count(const char* path) const { return c_->api->count(c_, path); }
   std::string_view json(const char* path) const { return c_->api->json(c_, path); }
+  /// A list of strings.
+  std::vector<std::string> strings(const std::string& path) const {
+    std::vector<std::string> list;
+    for (std::uint32_t i = 0; i < count(path.c_str()); ++i) {
+      list.emplace_back(str((path + "/" + std::to_string(i)).c_str()));
+    }
+    return list;
+  }
 
  private:
   const graft_config* c_;

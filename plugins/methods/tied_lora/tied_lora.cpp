@@ -36,9 +36,7 @@ struct TiedLora {
       : rank(c.i64("/rank")),
         scale(c.f64("/alpha") / static_cast<double>(rank)),
         dropout(c.f64("/dropout")) {
-    for (std::uint32_t i = 0; i < c.count("/trained"); ++i) {
-      trained += c.str(("/trained/" + std::to_string(i)).c_str());
-    }
+    for (const std::string& part : c.strings("/trained")) trained += part;
     if (!trains('B') && !trains('v')) {
       throw Error(GRAFT_E_INVALID,
                   "trained names neither \"B\" nor \"v\", one of which begins at 0, so nothing "

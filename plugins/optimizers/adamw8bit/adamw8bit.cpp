@@ -46,19 +46,13 @@ struct AdamW8Bit {
         beta2(c.f64("/betas/1")),
         eps(c.f64("/eps")),
         weight_decay(c.f64("/weight_decay")),
-        least(c.i64("/min_8bit_size")) {
-    for (std::uint32_t i = 0; i < c.count("/exclude"); ++i) {
-      exclude.emplace_back(c.str(("/exclude/" + std::to_string(i)).c_str()));
-    }
-  }
+        least(c.i64("/min_8bit_size")),
+        exclude(c.strings("/exclude")) {}
 
   Dims state(std::string_view parameter, const Dims& dims, std::uint32_t k) const {
     std::int64_t n = 1;
     for (const std::int64_t d : dims) n *= d;
-    const bool wide =
-        n < least || std::any_of(exclude.begin(), exclude.end(), [&](const std::string& part) {
-          return parameter.find(part) != std::string_view::npos;
-        });
+    const bool wide = n < least || graft::plugin::holds_one_of(parameter, exclude);
     if (k < 2) return wide ? dims : Dims{(n + kBlock - 1) / kBlock};
     return wide ? Dims() : dims;
   }

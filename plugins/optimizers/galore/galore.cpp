@@ -56,17 +56,12 @@ struct Galore {
         beta1(c.f64("/betas/0")),
         beta2(c.f64("/betas/1")),
         eps(c.f64("/eps")),
-        weight_decay(c.f64("/weight_decay")) {
-    for (std::uint32_t i = 0; i < c.count("/targets"); ++i) {
-      targets.emplace_back(c.str(("/targets/" + std::to_string(i)).c_str()));
-    }
-  }
+        weight_decay(c.f64("/weight_decay")),
+        targets(c.strings("/targets")) {}
 
   bool projected(std::string_view parameter, const Dims& dims) const {
     if (dims.size() != 2 || std::min(dims[0], dims[1]) <= rank) return false;
-    return std::any_of(targets.begin(), targets.end(), [&](const std::string& part) {
-      return parameter.find(part) != std::string_view::npos;
-    });
+    return graft::plugin::holds_one_of(parameter, targets);
   }
 
   Dims state(std::string_view parameter, const Dims& dims, std::uint32_t k) const {

@@ -58,17 +58,11 @@ struct Muon {
         ratio(c.f64("/adamw_lr_ratio")),
         steps(c.i64("/ns_steps")),
         nesterov(c.flag("/nesterov")),
-        match_rms(c.str("/adjust_lr") == "match_rms_adamw") {
-    for (std::uint32_t i = 0; i < c.count("/exclude"); ++i) {
-      exclude.emplace_back(c.str(("/exclude/" + std::to_string(i)).c_str()));
-    }
-  }
+        match_rms(c.str("/adjust_lr") == "match_rms_adamw"),
+        exclude(c.strings("/exclude")) {}
 
   bool is_matrix(std::string_view parameter, std::size_t axes) const {
-    for (const std::string& part : exclude) {
-      if (parameter.find(part) != std::string_view::npos) return false;
-    }
-    return axes == 2;
+    return axes == 2 && !graft::plugin::holds_one_of(parameter, exclude);
   }
 
   Dims state(std::string_view parameter, const Dims& dims, std::uint32_t k) const {

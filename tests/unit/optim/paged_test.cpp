@@ -75,7 +75,11 @@ std::vector<const char*> backends() {
 INSTANTIATE_TEST_SUITE_P(Optimizers, Paged,
                          testing::Combine(testing::Values("adamw", "sgd", "lion", "adafactor",
                                                           "muon", "galore", "adamw8bit"),
-                                          testing::ValuesIn(backends())));
+                                          testing::ValuesIn(backends())),
+                         [](const auto& info) {
+                           return std::string(std::get<0>(info.param)) + "_" +
+                                  std::get<1>(info.param);
+                         });
 
 TEST(Paged, APartIsNoLargerThanWhatMayBeResident) {
   const auto part = [](const char* optimizer, std::uint64_t resident) {
