@@ -76,9 +76,9 @@ INSTANTIATE_TEST_SUITE_P(Optimizers, Paged,
                          testing::Combine(testing::Values("adamw", "sgd", "lion", "adafactor",
                                                           "muon", "galore", "adamw8bit"),
                                           testing::ValuesIn(backends())),
-                         [](const auto& info) {
-                           return std::string(std::get<0>(info.param)) + "_" +
-                                  std::get<1>(info.param);
+                         [](const auto& test) {
+                           return std::string(std::get<0>(test.param)) + "_" +
+                                  std::get<1>(test.param);
                          });
 
 TEST(Paged, APartIsNoLargerThanWhatMayBeResident) {
