@@ -264,15 +264,6 @@ struct Optional<std::optional<T>> : std::true_type {
   using Inner = T;
 };
 
-template <class T>
-T* create(const graft_host* host, const graft_config* config) {
-  if constexpr (std::is_constructible_v<T, Host, Config>) {
-    return new T(Host(host), Config(config));
-  } else {
-    return new T(Config(config));
-  }
-}
-
 template <class M, class = void>
 struct HasStorage : std::false_type {};
 template <class M>
@@ -320,18 +311,6 @@ template <class M, class = void>
 struct HasSave : std::false_type {};
 template <class M>
 struct HasSave<M, std::void_t<decltype(&M::save)>> : std::true_type {};
-
-/// The sticky error of a recording gets what a member threw; an earlier error stays.
-template <class F>
-graft_status record(graft_ctx* ctx, F&& f) noexcept {
-  graft_error error{};
-  const graft_status status = guard(&error, [&] {
-    f();
-    return ctx->ops->status(ctx);
-  });
-  if (status < 0 && ctx->ops->status(ctx) == GRAFT_OK) ctx->ops->fail(ctx, status, error.message);
-  return status;
-}
 }  // namespace detail
 
 template <class M>

@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "plugin.h"
@@ -254,6 +255,30 @@ inline Value Value::orthonormal() const {
   return call<1>("orthonormal", {*this})[0];
 }
 
+// ---- of the tables of methods and optimizers ----------------------------------------------------
+
+namespace detail {
+template <class T>
+T* create(const graft_host* host, const graft_config* config) {
+  if constexpr (std::is_constructible_v<T, Host, Config>) {
+    return new T(Host(host), Config(config));
+  } else {
+    return new T(Config(config));
+  }
+}
+
+/// The sticky error of a recording gets what a member threw; an earlier error stays.
+template <class F>
+graft_status record(graft_ctx* ctx, F&& f) noexcept {
+  graft_error error{};
+  const graft_status status = guard(&error, [&] {
+    f();
+    return ctx->ops->status(ctx);
+  });
+  if (status < 0 && ctx->ops->status(ctx) == GRAFT_OK) ctx->ops->fail(ctx, status, error.message);
+  return status;
+}
+}  // namespace detail
 }  // namespace graft::plugin
 #pragma GCC visibility pop
 #endif
