@@ -120,6 +120,10 @@ graft_tensor* site_param(graft_site* site, const graft_param_desc* desc, graft_e
     p.init_seed = d.init_seed;
     p.init_skip = d.init_skip;
     if (d.init_rows) p.init_rows.assign(d.init_rows, d.init_rows + d.dims[0]);
+    if (d.init_values) p.init_values.assign(d.init_values, d.init_values + n);
+    if (d.init == GRAFT_INIT_VALUES && !d.init_values) {
+      throw Error(GRAFT_E_INVALID, cat(where, ": parameter '", d.name, "' has no init_values."));
+    }
     if (d.lr_scale != 0) p.lr_scale = d.lr_scale;
     p.flags = d.flags;
     p.entry = c.entry;
@@ -269,6 +273,7 @@ void AdapterSet::State::attach(std::size_t e) {
                             error);
     });
   }
+  observe(e, matched);
   bool any = false;
   for (std::size_t i = 0; i < matched.size(); ++i) {
     void* plugin_state = nullptr;
@@ -373,13 +378,14 @@ void AdapterSet::State::release() {
 }
 
 AdapterSet::AdapterSet(std::vector<SiteInfo> sites, std::vector<MethodEntry> entries,
-                       const std::vector<BaseTensor>& tensors, const Log& log)
+                       const std::vector<BaseTensor>& tensors, const Log& log, InputPass pass)
     : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.sites = std::move(sites);
   s.entries = std::move(entries);
   s.tensors = tensors;
   s.host = std::make_unique<HostTable>(log);
+  s.input_pass = std::move(pass);
   s.at_site.resize(s.sites.size());
   s.methods.assign(s.entries.size(), nullptr);
   for (const MethodEntry& entry : s.entries) {

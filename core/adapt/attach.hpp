@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/adapt/observe.hpp"
 #include "core/adapt/parameters.hpp"
 #include "core/base/json.hpp"
 #include "core/base/log.hpp"
@@ -50,9 +51,10 @@ struct VirtualTokens {
 class AdapterSet {
  public:
   /// Creates the instances, matches and attaches. `tensors` are those of the base model. Throws what
-  /// matching and plugins throw; everything attached until then is detached.
+  /// matching and plugins throw; everything attached until then is detached. `pass`: for methods that
+  /// begin from data.
   AdapterSet(std::vector<SiteInfo> sites, std::vector<MethodEntry> entries,
-             const std::vector<BaseTensor>& tensors, const Log& log);
+             const std::vector<BaseTensor>& tensors, const Log& log, InputPass pass = {});
   ~AdapterSet();
   AdapterSet(const AdapterSet&) = delete;
   AdapterSet& operator=(const AdapterSet&) = delete;

@@ -44,12 +44,16 @@ struct AdapterSet::State {
   std::map<std::pair<std::size_t, std::string>, std::size_t>
       base_tensors;  // entry, name: parameter
 
+  InputPass input_pass;  // none where there is no data
+
   VirtualTokens virtual_tokens;  // of all entries
   std::string who(std::size_t entry) const {
     return cat("methods[", entry, "] (", entries[entry].api.name, ")");
   }
   graft_tensor* add_parameter(Parameter p);
   void attach(std::size_t entry);
+  /// Lets the method see what goes into the sites that it has matched, if it asks for that.
+  void observe(std::size_t entry, const std::vector<graft_site*>& matched);
   /// Throws where not all layers have as many.
   VirtualTokens count_virtual_tokens(const std::vector<bool>& active) const;
   void save_modules(std::size_t entry);

@@ -108,7 +108,9 @@ graft_status keep_option(graft_adapter_file* file, const char* path, const char*
                          graft_error* error) {
   return guarded(error, [&] {
     CFile& f = *reinterpret_cast<CFile*>(file);
-    f.changes.options[Json::json_pointer(path)] = parse_json(json, cat("option ", path));
+    const bool of_host = std::string_view(path) == "/targets";
+    (of_host ? f.changes.host : f.changes.options)[Json::json_pointer(path)] =
+        parse_json(json, cat("option ", path));
   });
 }
 
@@ -160,6 +162,7 @@ FileChanges file_changes(AdapterSet& adapters, std::size_t e, const ParameterAcc
   file.set = &set;
   file.entry = e;
   file.changes.options = set.entries[e].options;
+  file.changes.host = set.entries[e].host;
   const graft_method_api& api = set.entries[e].api;
   if (!api.save) return std::move(file.changes);
   const CValues values = values_of(set, e, access);

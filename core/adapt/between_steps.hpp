@@ -26,7 +26,7 @@ struct FileChanges {
     std::vector<float> values;
   };
   std::map<std::size_t, Tensor> tensors;  ///< by parameter
-  Json options;                           ///< all of them
+  Json options, host;                     ///< all of them
 };
 FileChanges file_changes(AdapterSet& set, std::size_t entry, const ParameterAccess& access);
 

@@ -222,6 +222,8 @@ std::vector<float> initial_values(const Parameter& p, std::uint64_t seed, const 
     }
     case GRAFT_INIT_TORCH_UNIFORM:
       return torch_uniform(n, p.init_scale, p.init_seed, p.init_skip);
+    case GRAFT_INIT_VALUES:
+      return p.init_values;
     case GRAFT_INIT_BASE:
       return base(p.base);
     case GRAFT_INIT_ADAPTER:

@@ -22,6 +22,7 @@ struct Parameter {
   double init_scale = 0;
   std::int64_t init_seed = 0, init_skip = 0;
   std::vector<std::int32_t> init_rows;
+  std::vector<float> init_values;
   std::string init_path;                 ///< an adapter's folder, the tensor in which `base` names
   double lr_scale = 1;                   ///< its learning rate, as a multiple of the step's
   std::uint32_t flags = 0;               ///< GRAFT_PARAM_*

@@ -264,6 +264,7 @@ void Run::State::save_adapters(const fs::path& folder) {
     }
     MethodEntry entry = adapters->entries()[e];
     entry.options = changes.options;
+    entry.host = changes.host;
     const auto storage = storage_of(entry.api);
     const auto held = [&](const std::string& key) {
       return std::any_of(tensors.begin(), tensors.end(),

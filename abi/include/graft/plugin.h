@@ -97,7 +97,8 @@ enum {
   /* A matrix with 1 on the diagonal, or in row i at init_rows[i], and init_scale elsewhere. */
   GRAFT_INIT_EYE = 15,
   /* The tensor init_from of the same site in the adapter folder init_path. */
-  GRAFT_INIT_ADAPTER = 16
+  GRAFT_INIT_ADAPTER = 16,
+  GRAFT_INIT_VALUES = 17 /* init_values */
 };
 enum {
   GRAFT_PARAM_FROZEN = 1,   /* gets no gradient and no optimizer state */
@@ -122,6 +123,7 @@ typedef struct graft_param_desc { /* GROWS */
   const int32_t* init_rows; /* dims[0] of them, copied */
   double lr_scale;          /* its learning rate is so many times that of the step; 0: once */
   const char* init_path;
+  const float* init_values; /* all elements, copied */
 } graft_param_desc;
 
 typedef struct graft_site_api { /* GROWS. All [setup] */
@@ -243,13 +245,34 @@ typedef struct graft_values { /* GROWS */
   graft_status (*write)(const struct graft_values*, graft_tensor* param, const float* values,
                         uint64_t n, graft_error*);
 } graft_values;
+/* What the rows that go into a site are like, over batches of the run's data: their principal
+ * components, by falling variance, and after each batch those of all batches until then (Ross et al.
+ * 2008, "Incremental Learning for Robust Visual Tracking"). FROZEN. */
+typedef struct graft_inputs {
+  uint32_t most;           /* yours, in the first call: the site needs so many at most; 0: none */
+  uint32_t wanted;         /* yours, in each call: so many must have settled for the pass to end */
+  uint32_t n, same_as;     /* how many there are; the first site that has the same inputs */
+  const float* components; /* [n, in_features], orthonormal, their largest elements positive */
+  const float* singular_values; /* [n], of the rows less their mean */
+  const float* explained;       /* [n], shares of the rows' variance */
+} graft_inputs;
+typedef struct graft_input_pass { /* GROWS */
+  uint32_t struct_size, n;
+  graft_site* const* sites; /* n, and what goes into each */
+  graft_inputs* of;
+  int64_t batches; /* gone through: 0 in the first call */
+  double settled;  /* yours, in the first call: a component has settled when a batch has left the
+                        * cosine between it and what it was at this at least */
+  uint32_t supervised; /* yours, in the first call. 1: rows of supervised tokens alone */
+  uint32_t reserved;
+} graft_input_pass;
 /* An adapter that is about to be written. */
 typedef struct graft_adapter_file { /* GROWS */
   uint32_t struct_size, reserved;
   /* It holds this in the place of the parameter. Extents may be 0. Copied. */
   graft_status (*tensor)(struct graft_adapter_file*, const graft_tensor* param, const int64_t* dims,
                          uint32_t n_dims, const float* values, graft_error*);
-  /* This is its option at `path`, a JSON Pointer. */
+  /* This is its option at `path`, a JSON Pointer. "/targets" is the host's. */
   graft_status (*option)(struct graft_adapter_file*, const char* path, const char* json,
                          graft_error*);
 } graft_adapter_file;
@@ -316,6 +339,10 @@ typedef struct graft_method_api {   /* GROWS */
    * the options and the parameters. */
   graft_status (*save)(graft_method*, void* const* states, uint32_t n, const graft_values*,
                        graft_adapter_file*, graft_error*);
+  /* [setup] Between plan() and attach(), where a run begins anew: a pass over its data, for what
+   * parameters begin from or their shapes depend on. Called first to ask for it, then after every
+   * batch. Not called where the parameters come from a folder. */
+  graft_status (*observe)(graft_method*, graft_input_pass*, graft_error*);
 } graft_method_api;
 
 /* ---- optimizer plugin ---------------------------------------------------------------------- */

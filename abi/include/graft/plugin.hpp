@@ -8,6 +8,7 @@
 //   static constexpr const char* storage = "..";   optional: graft_method_api.storage
 //   explicit M(Config), or M(Host, Config)
 //   void plan(const std::vector<Site>&);         optional: all sites, before any attach()
+//   void observe(graft_input_pass&, const std::vector<Site>&);    optional: a pass over data first
 //   State attach(const Site&);                   declares parameters; State is any type of yours,
 //                                                std::optional<State> to decline a site
 //   void forward(const State&, const Hook&);     records the computation; optional where parameters

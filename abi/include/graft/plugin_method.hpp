@@ -30,6 +30,7 @@ struct Init {
   std::int64_t seed = 0, skip = 0;
   const std::int32_t* rows = nullptr;
   const char* path = nullptr;
+  const float* values = nullptr;
   static Init zeros() { return {GRAFT_INIT_ZEROS}; }
   static Init ones() { return {GRAFT_INIT_ONES}; }
   static Init constant(double value) { return {GRAFT_INIT_CONSTANT, value}; }
@@ -65,6 +66,10 @@ struct Init {
   /// A tensor of the same site in another adapter's folder.
   static Init adapter(const char* folder, const char* tensor) {
     return {GRAFT_INIT_ADAPTER, 0, tensor, 0, 0, nullptr, folder};
+  }
+  /// As many as the parameter has elements; copied by Site::param().
+  static Init these(const float* values) {
+    return {GRAFT_INIT_VALUES, 0, nullptr, 0, 0, nullptr, nullptr, values};
   }
 };
 
@@ -107,6 +112,7 @@ class Site {
     desc.init_skip = init.skip;
     desc.init_rows = init.rows;
     desc.init_path = init.path;
+    desc.init_values = init.values;
     desc.lr_scale = lr_scale;
     for (const std::int64_t extent : dims) desc.dims[desc.n_dims++] = extent;
     graft_error error{};
@@ -308,6 +314,11 @@ template <class M>
 struct HasAfterStep<M, std::void_t<decltype(&M::after_step)>> : std::true_type {};
 
 template <class M, class = void>
+struct HasObserve : std::false_type {};
+template <class M>
+struct HasObserve<M, std::void_t<decltype(&M::observe)>> : std::true_type {};
+
+template <class M, class = void>
 struct HasSave : std::false_type {};
 template <class M>
 struct HasSave<M, std::void_t<decltype(&M::save)>> : std::true_type {};
@@ -423,6 +434,16 @@ class MethodOf {
       return (void)m, (void)states, (void)n, (void)values, (void)file, (void)error, GRAFT_OK;
     }
   }
+  static graft_status observe(graft_method* m, graft_input_pass* pass, graft_error* error) {
+    if constexpr (detail::HasObserve<M>::value) {
+      return guard(error, [&] {
+        self(m)->observe(*pass, std::vector<Site>(pass->sites, pass->sites + pass->n));
+        return GRAFT_OK;
+      });
+    } else {
+      return (void)m, (void)pass, (void)error, GRAFT_OK;
+    }
+  }
 
  public:
   /// Without forward() only tensors of the base are replaced, which the host merges itself.
@@ -444,7 +465,8 @@ class MethodOf {
                                           detail::HasStored<M>::value ? stored : nullptr,
                                           detail::HasLoss<M>::value ? loss : nullptr,
                                           detail::HasAfterStep<M>::value ? after_step : nullptr,
-                                          detail::HasSave<M>::value ? save : nullptr};
+                                          detail::HasSave<M>::value ? save : nullptr,
+                                          detail::HasObserve<M>::value ? observe : nullptr};
     return std::string_view(id) == GRAFT_IFACE_METHOD ? &api : nullptr;
   }
 };
