@@ -398,6 +398,7 @@ AdapterSet::AdapterSet(std::vector<SiteInfo> sites, std::vector<MethodEntry> ent
       s.save_modules(e);
       train_biases(s, e);
     }
+    s.input_pass = {};
     s.virtual_tokens = s.count_virtual_tokens(std::vector<bool>(s.entries.size(), true));
   } catch (...) {
     s.release();

@@ -19,6 +19,7 @@
 #include "core/text/chat_template.hpp"
 #include "core/text/tokenizer.hpp"
 #include "core/train/default_targets.hpp"
+#include "core/train/input_pass.hpp"
 #include "core/train/output_folder.hpp"
 #include "core/train/plan_report.hpp"
 #include "core/train/profile.hpp"
@@ -109,7 +110,8 @@ Run::Run(RunConfig config, Registry& registry, const Log& log, RunOptions option
   RunConfig& c = s.config;
   s.device = Device::open(registry.backend(c.backend), &s.host, &s.backend_config);
   const std::uint32_t dtype = choose_dtype(c.dtype, s.device);
-  Model model = Model::open(c.model, s.device, dtype, c.quantization);
+  const auto open = [&] { return Model::open(c.model, s.device, dtype, c.quantization); };
+  Model model = open();
   warn_of_expanded(model, log);
   s.text.emplace(Text::open(c.model, c.chat_template, model.config().vocab, log));
   s.origin = {c.model.string(), model.checkpoint().fingerprint(), s.text->template_hash(),
@@ -137,7 +139,8 @@ Run::Run(RunConfig config, Registry& registry, const Log& log, RunOptions option
   }
   const auto attach = [&] {
     return std::make_unique<AdapterSet>(decoder_sites(model.config()), c.methods,
-                                        base_tensors(model.config()), log);
+                                        base_tensors(model.config()), log,
+                                        input_pass(s.device, open, *s.train, log));
   };
   const bool written = std::all_of(c.load.begin(), c.load.end(),
                                    [](const fs::path& folder) { return folder.empty(); });

@@ -26,7 +26,7 @@ import transformers
 from safetensors.torch import load_file
 
 from common import CASES, largest_difference, random_ids, score, write_json, write_jsonl
-from reference import load_adapter, load_model, random_adapter, save_adapter, train
+from reference import eva_adapter, load_adapter, load_model, random_adapter, save_adapter, train
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -95,6 +95,15 @@ METHODS = {
     "olora": dict(
         about="LoRA that began as Q and R", model="llama-biases-v4", examples=8,
         adapter=dict(r=4, lora_alpha=6, init_lora_weights="olora", target_modules=["k_proj", "up_proj", "down_proj"])),
+    "eva": dict(
+        about="LoRA that begins from the data: components of inputs, ranks where they explain most", model="llama-biases-v4",
+        examples=24, loop=dict(batch_size=6, accumulate=1), eva=dict(rho=2.0, tau=0.9),
+        adapter=dict(r=3, lora_alpha=5, target_modules=ALL, rank_pattern={"down_proj": 2})),
+    "eva-all-tokens": dict(
+        about="EVA over all tokens, whitened, on the head too, layers left with no rank, alphas as they were", model="llama-untied-v4",
+        examples=24, loop=dict(batch_size=5, accumulate=1),
+        eva=dict(rho=3.0, tau=0.8, use_label_mask=False, whiten=True, adjust_scaling_factors=False),
+        adapter=dict(r=1, lora_alpha=5, use_rslora=True, target_modules=["q_proj", "o_proj", "up_proj", "down_proj", "lm_head"])),
     "adalora": dict(
         about="AdaLoRA over a run that prunes ranks: warm-up, allocation at every second step, final ranks",
         model="llama-biases-v4", examples=8, optimizer=dict(lr=5e-2), loop=dict(steps=10, clip=2.0),
@@ -264,6 +273,8 @@ def run_json(spec):
         "train": loop,
         "output": {"dir": "out"},
     }
+    if "eva" in spec:  # begins from the data, not from a folder
+        run["methods"] = [{"type": "lora", "init": "eva", "eva_config": spec["eva"], **spec["adapter"]}]
     if "held_out" in spec:
         run["data"]["eval"] = "eval.jsonl"
         run["output"]["eval_every"] = 3
@@ -298,7 +309,11 @@ def make(name, spec):
     if "held_out" in spec:
         write_jsonl(folder / "eval.jsonl", make_lines(generator, spec["held_out"], vocab, True))
     write_json(folder / "run.json", run_json(spec))
-    random_adapter(model_folder, spec["adapter"], generator, folder / "adapter_before", spec["model"])
+    if "eva" in spec:
+        run = json.loads((folder / "run.json").read_text())
+        eva_adapter(model_folder, spec, run, folder)
+    else:
+        random_adapter(model_folder, spec["adapter"], generator, folder / "adapter_before", spec["model"])
 
     rows = [{"input_ids": random_ids(generator, n, vocab)} for n in (2, 11, 25)]
     write_jsonl(folder / "score.jsonl", rows)

@@ -10,8 +10,9 @@ import shutil
 import types
 
 import torch
-from peft import PeftConfig, PeftModel, get_peft_model
+from peft import EvaConfig, PeftConfig, PeftModel, get_peft_model, initialize_lora_eva_weights
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft.utils.incremental_pca import IncrementalPCA
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -92,6 +93,31 @@ def random_adapter(model_folder, config, generator, out, name):
             if parameter.requires_grad:
                 disturb(key, parameter, generator)
     save_adapter(model, out)
+
+
+def eva_adapter(model_folder, spec, run, folder):
+    """Saves the adapter that PEFT's EVA makes of the run's micro-steps, its decompositions exact."""
+    def exactly(self, x):
+        return torch.linalg.svd(x, full_matrices=False)
+
+    def padded(batch):
+        longest = max(len(ids) for ids, _ in batch)
+        fill = [longest - len(ids) for ids, _ in batch]
+        rows = {"input_ids": [ids + [0] * n for (ids, _), n in zip(batch, fill)],
+                "attention_mask": [[1] * len(ids) + [0] * n for (ids, _), n in zip(batch, fill)],
+                "labels": [labels + [-100] * n for (_, labels), n in zip(batch, fill)]}
+        return {k: torch.tensor(v) for k, v in rows.items()}
+
+    rows = examples(folder / run["data"]["train"], run["data"]["max_length"])
+    batches = micro_steps(rows, run["train"])
+    data = [padded(next(batches)) for _ in range(run["train"]["steps"] * run["train"].get("accumulate", 1))]
+    config = peft_config({**spec["adapter"], "init_lora_weights": "eva", "eva_config": EvaConfig(**spec["eva"])})
+    model = get_peft_model(load_model(model_folder), config)
+    model.peft_config["default"].base_model_name_or_path = spec["model"]
+    lowrank, IncrementalPCA._svd_fn_lowrank = IncrementalPCA._svd_fn_lowrank, exactly
+    initialize_lora_eva_weights(model, data, show_progress_bar=False)
+    IncrementalPCA._svd_fn_lowrank = lowrank
+    save_adapter(model, folder / "adapter_before")
 
 
 # Where graft keeps the parameters of a network that makes a prompt; PEFT keeps what it makes only.

@@ -55,9 +55,12 @@
 namespace graft::plugin {
 
 /// alpha / rank, or alpha / sqrt(rank): Kalajdzievski 2023 (arXiv:2312.03732).
+inline double lora_scale(double alpha, std::int64_t rank, bool rslora) {
+  const auto r = static_cast<double>(rank);
+  return alpha / (rslora ? std::sqrt(r) : r);
+}
 inline double lora_scale(const Config& options) {
-  const auto rank = static_cast<double>(options.i64("/rank"));
-  return options.f64("/alpha") / (options.flag("/rslora") ? std::sqrt(rank) : rank);
+  return lora_scale(options.f64("/alpha"), options.i64("/rank"), options.flag("/rslora"));
 }
 
 }  // namespace graft::plugin

@@ -12,7 +12,7 @@
 // Where A and B begin as factors of W (PiSSA: Meng et al. 2024, arXiv:2404.02948, eq. (3); OLoRA:
 // Buyukakyuz 2024, arXiv:2406.01775, algorithm 1) W is less s B0 A0, recorded as a second pair. LoftQ: Li
 // et al. 2023, arXiv:2310.08659, one round: s B A begins as what W has lost by quantizing. LoRA+:
-// Hayou et al. 2024, arXiv:2402.12354, section 4; LoRA-FA: Zhang et al. 2023, arXiv:2308.03303.
+// Hayou et al. 2024, arXiv:2402.12354, section 4; LoRA-FA: Zhang et al. 2023, arXiv:2308.03303. EVA: eva.hpp.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -22,6 +22,7 @@
 #include <iterator>
 #include <optional>
 
+#include "eva.hpp"
 #include "tokens.hpp"
 
 namespace {
@@ -33,8 +34,9 @@ struct Lora {
   static constexpr const char* schema =
       R"({)" GRAFT_LORA_TARGETS
       R"(, "type": "object", "additionalProperties": false, "properties": {)" GRAFT_LORA_OPTIONS
-      R"(, "init": {"type": "string", "enum": ["kaiming", "gaussian", "pissa", "olora", "loftq"],
-        "default": "kaiming", "description": "A of linear layers: uniform, or normal / rank; or A and B from W: its largest singular vectors, Q and R, or what quantizing takes from it"},
+      R"(, "init": {"type": "string", "enum": ["kaiming", "gaussian", "pissa", "olora", "loftq", "eva"],
+        "default": "kaiming", "description": "A of linear layers: uniform, or normal / rank; or A and B from W: its largest singular vectors, Q and R, or what quantizing takes from it; or A from the data"},
+      )" GRAFT_EVA_OPTION R"(,
       "lr_ratio": {"type": "number", "exclusiveMinimum": 0, "default": 1,
         "description": "LoRA+: learning rate of B over that of A"},
       "freeze_a": {"type": "boolean", "default": false, "description": "LoRA-FA: train B alone"},
@@ -46,9 +48,10 @@ struct Lora {
       )" GRAFT_BIAS_OPTION "}}";
   static constexpr const char* storage = R"({"peft_type": "LORA", "fields": {)" GRAFT_LORA_FIELDS
                                          R"(, "init": {"key": "init_lora_weights",
-                    "values": {"kaiming": [true, false, "orthogonal", "eva", "loftq"],
+                    "values": {"kaiming": [true, false, "orthogonal", "loftq"],
                                "gaussian": ["gaussian"], "pissa": ["pissa"],
-                               "olora": ["olora"], "loftq": [true]}},
+                               "olora": ["olora"], "loftq": [true], "eva": ["eva"]}},
+      "eva_config": "eva_config",
       "bias": "bias", "trainable_tokens": "trainable_token_indices"},
       "constants": {"fan_in_fan_out": false, "use_dora": false, "lora_bias": false,
                     "use_qalora": false, "layer_replication": null},
@@ -71,7 +74,8 @@ struct Lora {
         convert(c.flag("/convert")),
         rank(c.i64("/rank")),
         alpha(c.f64("/alpha")),
-        rslora(c.flag("/rslora")) {
+        rslora(c.flag("/rslora")),
+        eva(c) {
     for (std::uint32_t i = 0; i < c.count("/trainable_tokens"); ++i) {
       tokens.push_back(
           static_cast<std::int32_t>(c.i64(("/trainable_tokens/" + std::to_string(i)).c_str())));
@@ -86,28 +90,42 @@ struct Lora {
     }
   }
 
-  State attach(const Site& site) const {
+  void observe(graft_input_pass& pass, const std::vector<Site>& sites) {
+    if (init == "eva") eva.observe(pass, sites);
+  }
+
+  std::optional<State> attach(const Site& site) const {
     if (site.config().count("/trainable_tokens") > 0) {
-      return {{}, {}, {}, {}, 0, 0, 0, 0, 0, "", attach_tokens(site, tokens, embedding)};
+      return State{{}, {}, {}, {}, 0, 0, 0, 0, 0, "", attach_tokens(site, tokens, embedding)};
     }
-    const std::int64_t r = site.config().i64("/rank"), in = site.in_features();
-    const std::int64_t out = site.out_features();
-    const double scale = lora_scale(site.config());
+    const Eva::Found* found = eva.at(site.name());
+    if (found && found->rank == 0) return std::nullopt;
+    const std::int64_t own = site.config().i64("/rank"), r = found ? found->rank : own;
+    const std::int64_t in = site.in_features(), out = site.out_features();
+    const double moved =
+        found && eva.adjusts() && r != own ? static_cast<double>(r) / static_cast<double>(own) : 1;
+    const double its = site.config().f64("/alpha") * moved, scale = lora_scale(its, r, rslora);
     if (site.kind() == GRAFT_SITE_EMBEDDING) {
       if (from_weight() || init == "loftq") {
         throw Error(GRAFT_E_INVALID, "init \"" + init + "\" is for linear layers; '" + site.name() +
                                          "' is an embedding. Leave it out.");
       }
-      return {site.param("lora_embedding_A", {r, in}, Init::zeros(), frozen),
-              site.param("lora_embedding_B", {out, r}, Init::normal(1), 0, ratio),
-              {},
-              {},
-              scale};
+      return State{site.param("lora_embedding_A", {r, in}, Init::zeros(), frozen),
+                   site.param("lora_embedding_B", {out, r}, Init::normal(1), 0, ratio),
+                   {},
+                   {},
+                   scale,
+                   r,
+                   in,
+                   out,
+                   its,
+                   site.name()};
     }
     Init a =
         init == "gaussian" ? Init::normal(1.0 / static_cast<double>(r)) : Init::kaiming_uniform();
+    if (found) a = Init::these(found->a.data());
     Init b = Init::zeros();
-    State s{{}, {}, {}, {}, scale, r, in, out, site.config().f64("/alpha"), site.name()};
+    State s{{}, {}, {}, {}, scale, r, in, out, its, site.name()};
     if (from_weight()) {
       a = init == "pissa" ? Init::svd_right("weight", scale) : Init::qr_right("weight");
       b = init == "pissa" ? Init::svd_left("weight", scale) : Init::qr_left("weight");
@@ -143,9 +161,24 @@ struct Lora {
     return {h.weight() + ba * (h.strength() * s.scale), h.bias()};
   }
 
+  // The ranks that data has given, and the layers that are left with one.
+  void save_ranks(const std::vector<const State*>& states, const AdapterFile& file) const {
+    file.option("/rank_pattern", "{}");
+    file.option("/alpha_pattern", "{}");
+    std::string targets;
+    for (const State* s : states) {
+      if (s->rank == 0) continue;  // trained tokens
+      targets += (targets.empty() ? "\"" : ", \"") + s->site + "\"";
+      if (s->rank != rank) file.option("/rank_pattern/" + s->site, std::to_string(s->rank));
+      if (s->alpha != alpha) file.option("/alpha_pattern/" + s->site, number(s->alpha));
+    }
+    file.option("/targets", "[" + targets + "]");
+  }
+
   // W - s B0 A0 + s B A is a LoRA of twice the rank.
   void save(const std::vector<const State*>& states, const Values& now,
             const AdapterFile& file) const {
+    if (eva.any()) save_ranks(states, file);
     if (!convert || !from_weight()) return;
     const double more = rslora ? std::sqrt(2.0) : 2;
     file.option("/init", "\"kaiming\"");
@@ -189,6 +222,7 @@ struct Lora {
   bool rslora;
   std::vector<std::int32_t> tokens;
   std::string embedding;
+  Eva eva;
 };
 
 }  // namespace
