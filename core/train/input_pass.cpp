@@ -264,7 +264,7 @@ InputPass input_pass(const Device& device, std::function<Model()> open, Batches&
       if (pass.begun()) {
         next(done);
       } else if (done == batches.micro_steps()) {
-        throw Error(GRAFT_E_INVALID,
+        throw Error(GRAFT_E_CONFIG,
                     cat("methods: no batch has as many ", seen.supervised ? "supervised " : "",
                         "tokens as there are to be components of a layer's inputs. Raise ",
                         "train.batch_size, or lower the rank."));

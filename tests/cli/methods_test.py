@@ -75,6 +75,36 @@ class Merging(CommandTest):
         again = json.loads((first / "adapter_config.json").read_text())["rank_pattern"]
         self.assertEqual(again, kept)
 
+    def test_what_began_from_the_data_is_resumed_and_trained_further(self):
+        lora = {"type": "lora", "rank": 1, "alpha": 5, "init": "eva", "eva_config": {"rho": 4, "tau": 0.6},
+                "targets": ["q_proj", "v_proj", "o_proj", "down_proj"]}
+        run = self.run_file(methods=[lora], train={"steps": 8, "batch_size": 4}, output={"save_every": 4})
+        done = self.graft("plan", run)
+        self.assertIn("batches of the data", done.stderr)
+        self.graft("train", run, "--output.dir", "whole", "--quiet")
+        self.graft("train", run, "--quiet")
+        newest = self.folder / "out" / "checkpoints" / "step-000008"
+        for file in newest.iterdir():
+            file.unlink()
+        newest.rmdir()
+        self.assertIn("resumed from step 4", self.graft("train", run, "--resume").stderr)
+        files = [(self.folder / f / "adapter_model.safetensors").read_bytes() for f in ("whole", "out")]
+        self.assertEqual(*files)
+        config = json.loads((self.folder / "out" / "adapter_config.json").read_text())
+        self.assertEqual(config["init_lora_weights"], "eva")
+        self.assertTrue(config["rank_pattern"])
+        # A folder has its ranks: nothing is looked at again.
+        further = self.run_file(methods=[{"load": str(self.folder / "whole")}], train={"steps": 2})
+        done = self.graft("train", further, "--output.dir", "further")
+        self.assertNotIn("batches of the data", done.stderr)
+        again = json.loads((self.folder / "further" / "adapter_config.json").read_text())
+        for key in ("rank_pattern", "alpha_pattern", "target_modules", "r"):
+            self.assertEqual(again[key], config[key])
+        self.logprobs(self.model, [self.folder / "further"])
+        wide = self.run_file(methods=[{**lora, "rank": 16}], train={"steps": 2, "batch_size": 1},
+                             data={"max_length": 12})
+        self.refused("train", wide, status=2, says=["no batch has as many", "train.batch_size"])
+
     def test_two_together(self):
         adapters = self.trained({"type": "lora", "rank": 2, "targets": ["q_proj", "down_proj"]},
                                 {"type": "ia3", "targets": ["k_proj", "down_proj"], "feedforward": ["down_proj"]})
