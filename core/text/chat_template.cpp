@@ -4,6 +4,7 @@
 
 #include "core/base/digest.hpp"
 #include "core/tensor/gguf.hpp"
+#include "core/text/chat_messages.hpp"
 #include "core/text/config.hpp"
 #include "core/text/template/evaluator.hpp"
 #include "core/text/template/lexer.hpp"
@@ -140,26 +141,9 @@ std::shared_ptr<const ChatTemplate::Program> compile(std::string_view source, co
   return program;
 }
 
-/// What the last message says: its content, or the last text among its parts; null where it is
-/// silent.
-std::string* final_text(Json& variables) {
-  const auto messages = variables.find("messages");
-  if (messages == variables.end() || !messages->is_array() || messages->empty()) return nullptr;
-  Json& last = messages->back();
-  if (!last.is_object() || !last.contains("content")) return nullptr;
-  Json& content = last["content"];
-  if (content.is_string()) return content.get_ptr<std::string*>();
-  for (std::size_t i = content.is_array() ? content.size() : 0; i-- > 0;) {
-    if (content[i].is_object() && content[i].contains("text") && content[i]["text"].is_string()) {
-      return content[i]["text"].get_ptr<std::string*>();
-    }
-  }
-  return nullptr;
-}
-
-/// Stands behind the last message while it is rendered, to be found again; of characters that no
-/// template escapes. One that trims messages takes its space.
-constexpr std::string_view end_mark = "<|the message goes on here|> ";
+/// Stands behind the last message while it is rendered, to be found again; that of transformers, as a template may
+/// count its letters. A template that trims messages takes its space.
+constexpr std::string_view end_mark = "CONTINUE_FINAL_MESSAGE_TAG ";
 
 /// Cuts what the template wrote behind the last message, so that a model goes on writing it.
 void cut_at_mark(std::string_view message, RenderedChat& chat) {
@@ -199,6 +183,7 @@ RenderedChat render_program(const ChatTemplate::Program& program, const Json& va
   all.update(program.tokens);
   all.update(variables);
   all.erase("chat_template");
+  alias_reasoning(all);
   const bool continues = take_flag(all, "continue_final_message");
   if (continues && all["add_generation_prompt"] == true) {
     throw Error(GRAFT_E_INVALID,

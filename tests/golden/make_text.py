@@ -332,6 +332,41 @@ TEMPLATES = [
     ("{% set x %}{{ '<'|safe }}{% endset %}{{ x|e }}{% macro m(a) %}{{ a|e }}{% endmacro %}{{ m('<'|safe) }}{{ m('<')|e }}", {}),
     ("{% macro m(caller=none) %}{{ caller() if caller }}.{% endmacro %}{{ m() }}{% call m() %}X{% endcall %}", {}),
     ("{{ 0.0 ** -1 }}", {}),
+    # Targets in targets, keys of every kind, what is printed by its name.
+    ("{% for (a, b), c in [((1, 2), 3), (['x', 'y'], 'z')] %}{{ a }}{{ b }}{{ c }} {{ loop }};{% endfor %}", {}),
+    ("{% set (a, (b,)), n.c = [1, [2]], 3 %}{{ a }}{{ b }}", {}),
+    ("{% set n = namespace(c=0) %}{% set (a, (b,)), n.c = [1, [2]], 3 %}{{ a }}{{ b }}{{ n.c }}{{ n }}", {}),
+    ("{% for (a, b), c in [((1, 2, 3), 3)] %}{{ a }}{% endfor %}", {}),
+    ("{% set d = {1: 'a', none: 'b', (1, 2): 'c', 'x': 4, 2.5: 5} %}{{ d }}{{ d[1.0] }}{{ d[true] }}{{ d[none] }}"
+     "{{ d[(1, 2)] }}{{ d.get(3, 'no') }}{{ 1 in d }}{{ [] is sameas d[0] }}{{ dict([(1, 2), (true, 3)]) }}", {}),
+    ("{{ {1: 'a', none: [], true: 2, 1.5: 0}|tojson }}", {}), ("{{ {(1, 2): 3}|tojson }}", {}), ("{{ {[]: 1} }}", {}),
+    ("{{ {2: 1, 1: 2}|tojson(sort_keys=true) }}{{ {'b': 1, 1: 2}|tojson(sort_keys=true) }}", {}),
+    ("{{ range(3) }}{{ range(1, 9, 2) }}{{ range(9)[1:7:2] }}{{ range(5)[::-1] }}{{ range(4).stop }}{{ range(5).index(3) }}", {}),
+    ("{% macro m(a) %}{{ kwargs }}{% endmacro %}{{ m }}{{ [m] }}{% call m(1) %}x{% endcall %}{{ m(1, b=range(2)) }}", {}),
+    ("{{ namespace(a=1, b=[none]) }}{{ [namespace()] }}", {}),
+    # Blocks see what is set outside of loops.
+    ("{% set x = 1 %}{% for x in [2, 3] %}{% block a %}{{ x }}{% set x = 9 %}{{ x }}{% endblock a %}{% endfor %}{{ x }}", {}),
+    ("{% for x in [2, 3] %}{% block a scoped %}{{ x }}{% endblock %}{% endfor %}", {}),
+    # Filters that lay text out.
+    ("{{ s|wordwrap(12) }}\n{{ s|wordwrap(5) }}\n{{ s|wordwrap(5, false) }}\n{{ s|wordwrap(9, true, '/', false) }}",
+     {"s": "well-known-to-be words -- here--there, a1-b2 (e-mail) ab-cd-ef ---x\n\n  Caf\u00e9-au-lait extraordinarily"}),
+    ("{{ s|wordwrap(0) }}", {"s": "a"}), ("{{ 1|wordwrap }}", {}),
+    ("{{ s|striptags }}", {"s": " <b>a &amp; b</b>\n <!-- <i> -->&lt;c&#39;&gt;  AT & T < 3 <x"}),
+    ("{{ d|xmlattr }}{{ d|xmlattr(false) }}{{ {}|xmlattr }}", {"d": {"a": "<1>", "b": None, "c": 2}}),
+    ("{{ {'a b': 1}|xmlattr }}", {}),
+    ("{% for n in [0, 1, 1.5, '999', 1000, 123456, 1e9, 2e30, true] %}{{ n|filesizeformat }},{{ n|filesizeformat(true) }} {% endfor %}", {}),
+    ("{{ 'x'|filesizeformat }}", {}), ("{{ d|pprint }}\n{{ l|pprint }}\n{{ s|pprint }}\n{{ (1,)|pprint }}{{ none|pprint }}",
+     {"d": {"role": "assistant", "content": "a text that is so long that it does not fit on one line of eighty characters",
+            "b": [1, 2.5, None, True, "x" * 70, {"z": 1, "a": 2}], "a": {}}, "l": [["y" * 40, "z" * 40]] * 2,
+      "s": "one line\nand another one that is long enough to be cut into parts, as it has more than eighty letters\n"}),
+    # Methods of texts.
+    ("{{ 'Stra\u00dfe'.casefold() }}{{ 'a\u00dfB\u01c5'.swapcase() }}{{ 'Ab Cd'.istitle() }}{{ 'ab'.istitle() }}"
+     "{{ '\u00bd'.isnumeric() }}{{ 'a\\nb'.isprintable() }}{{ ''.isprintable() }}{{ 'a_1'.isidentifier() }}{{ '1a'.isidentifier() }}"
+     "{{ 'a\\tb\\n\\tc'.expandtabs(4) }}|{{ 'e\u0301x y'|wordcount }}", {}),
+    ("{% macro m() %}{{ kwargs|length }}{% endmacro %}{% call m() %}x{% endcall %}{{ [] is filter }}", {}),
+    ("{% for i in [[1, [2]], 3] recursive %}{{ loop.depth }}{% for j in [1] %}{{ loop.depth }}{% endfor %}"
+     "{{ loop(i) if i is not number }}{% endfor %}", {}),
+    ("{{ 'a' % [1] }}{{ 'b' % d }}{{ '%s' % [1] }}{{ 'c' % u }}{{ 'd' % 1 }}", {"d": {}}),
 ]
 
 

@@ -154,6 +154,26 @@ Value item_at(const Value& container, const Value& index) {
   return like(container, text.substr(begin, end - begin));
 }
 
+namespace {
+
+/// The range whose numbers are those at `begin`, `begin` + `by`, .. before `end` of another.
+Value range_within(const Bounds& whole, List items, std::int64_t begin, std::int64_t end,
+                   std::int64_t by) {
+  const auto at = [&](std::int64_t index) {
+    std::int64_t out = 0;
+    if (__builtin_mul_overflow(index, whole.step, &out) ||
+        __builtin_add_overflow(out, whole.start, &out)) {
+      throw Failure("the integer is too large");
+    }
+    return out;
+  };
+  std::int64_t step = 0;
+  if (__builtin_mul_overflow(whole.step, by, &step)) throw Failure("the integer is too large");
+  return Value::range(std::move(items), {at(begin), at(end), step});
+}
+
+}  // namespace
+
 Value slice(const Value& container, const Value& start, const Value& stop, const Value& step,
             Limits& limits) {
   if (!container.is_text() && !container.is_indexed_row()) {
@@ -164,17 +184,17 @@ Value slice(const Value& container, const Value& start, const Value& stop, const
   const std::int64_t by = step.is_none() ? 1 : step.is_integer() ? step.as_integer() : 0;
   if (by == 0) throw Failure("the step of a slice must be an integer other than 0");
   List out;
-  if (by > 0) {
-    const std::int64_t end = bound(stop, size, size, 0, size);
-    for (std::int64_t i = bound(start, 0, size, 0, size); i < end; i += std::min(by, size)) {
-      out.push_back(items[static_cast<std::size_t>(i)]);
-    }
-  } else {
-    const std::int64_t end = bound(stop, -1, size, -1, size - 1);
-    for (std::int64_t i = bound(start, size - 1, size, -1, size - 1); i > end;
-         i += std::max(by, -size)) {
-      out.push_back(items[static_cast<std::size_t>(i)]);
-    }
+  const std::int64_t begin =
+      by > 0 ? bound(start, 0, size, 0, size) : bound(start, size - 1, size, -1, size - 1);
+  const std::int64_t end =
+      by > 0 ? bound(stop, size, size, 0, size) : bound(stop, -1, size, -1, size - 1);
+  const std::int64_t stride =
+      std::clamp(by, -std::max<std::int64_t>(size, 1), std::max<std::int64_t>(size, 1));
+  for (std::int64_t i = begin; by > 0 ? i < end : i > end; i += stride) {
+    out.push_back(items[static_cast<std::size_t>(i)]);
+  }
+  if (const Bounds* bounds = container.bounds()) {
+    return range_within(*bounds, std::move(out), begin, end, by);
   }
   if (!container.is_text()) {
     return container.is_tuple() ? Value::tuple(std::move(out)) : Value::list(std::move(out));

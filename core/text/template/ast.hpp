@@ -55,16 +55,24 @@ enum class StmtKind {
   data,        // text
   print,       // value
   branch,      // if value: body, else other
-  loop,        // for targets in value [if filter]: body, else other
-  assign,      // set targets = value
-  capture,     // set targets: body, through the filters in value
+  loop,        // for target in value [if filter]: body, else other
+  assign,      // set target = value
+  capture,     // set target: body, through the filters in value
   skip,        // continue
   leave,       // break
   generation,  // body: what the assistant says
   macro,       // text(targets): body; values are the defaults of the last targets
   call,        // value, a call of a macro that may call this body with targets
   filter,      // value, applied to what the body writes
-  scope        // targets = values, in a scope of their own: body
+  scope,       // targets = values, in a scope of their own: body
+  named        // a block: body, which sees what is set outside of everything, or all where scoped
+};
+
+/// What a value is assigned to: a name, "ns.name", a member of a namespace, or parts for its parts.
+struct Target {
+  std::string name;
+  bool unpacks = false;
+  std::vector<Target> parts;
 };
 
 struct Stmt;
@@ -76,9 +84,10 @@ struct Stmt {
   std::string text;
   ExprPtr value, filter;
   std::vector<ExprPtr> values;
-  std::vector<std::string> targets;  // "ns.name" sets a member of a namespace
-  bool unpacks = false;              // targets are parts of the value
+  Target target;                     // of loop, assign, capture
+  std::vector<std::string> targets;  // of macro, call, scope
   bool recursive = false;            // a loop that its body may call
+  bool scoped = false;               // a block that sees what is around it
   /// Names that the body of a macro uses without setting them: those that take what is left.
   bool takes_varargs = false, takes_kwargs = false, takes_caller = false;
   Block body, other;

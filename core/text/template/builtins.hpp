@@ -53,7 +53,7 @@ Value count(const Counter& counter, Arguments& arguments);
 /// What `value.name` finds besides keys: a method, or undefined.
 Value attribute(const Value& value, std::string_view name);
 /// `value[index]`.
-Value subscript(const Value& value, const Value& index);
+Value subscript(const Value& value, const Value& index, Limits& limits);
 
 /// json.dumps.
 std::string to_json_text(const Value& value, const Value& indent, bool ensure_ascii, bool sort_keys,

@@ -37,13 +37,14 @@ class Evaluator {
   Flow execute(const Stmt& s);
   void generation(const Stmt& s);
   void with(const Stmt& s);
+  void named(const Stmt& s);
   std::string captured_body(const Stmt& s);
   Value filtered(const Stmt& s);
   Flow loop_over(const Stmt& s, List items);
-  void assign(const Stmt& s, const Value& value);
+  void assign(const Target& target, const Value& value);
   void set(const std::string& target, Value value);
   Flow loop(const Stmt& s) { return loop_over(s, iterate(eval(*s.value), limits_)); }
-  void capture(const Stmt& s) { set(s.targets[0], filtered(s)); }
+  void capture(const Stmt& s) { set(s.target.name, filtered(s)); }
   /// Before the body of a scope.
   void unset(const std::vector<std::string>& names) {
     for (const std::string& name : names) set(name, Undefined{name});
@@ -94,7 +95,7 @@ class Evaluator {
   std::string out_;
   Limits limits_;
   std::size_t at_ = 0;
-  std::int64_t loop_depth_ = 0;
+  std::int64_t loop_depth_ = 0;  // of the recursive loop that calls itself just now
 };
 
 }  // namespace graft::core::jinja

@@ -40,7 +40,7 @@ Flow Evaluator::execute(const Stmt& s) {
     case StmtKind::loop:
       return loop(s);
     case StmtKind::assign:
-      assign(s, eval(*s.value));
+      assign(s.target, eval(*s.value));
       return Flow::next;
     case StmtKind::capture:
       capture(s);
@@ -63,6 +63,9 @@ Flow Evaluator::execute(const Stmt& s) {
       return Flow::next;
     case StmtKind::scope:
       with(s);
+      return Flow::next;
+    case StmtKind::named:
+      named(s);
       return Flow::next;
   }
   return Flow::next;
@@ -92,6 +95,21 @@ void Evaluator::with(const Stmt& s) {
   scopes_.pop_back();
 }
 
+void Evaluator::named(const Stmt& s) {
+  std::vector<Dict> hidden;
+  if (!s.scoped) {
+    hidden.assign(std::make_move_iterator(scopes_.begin() + 1),
+                  std::make_move_iterator(scopes_.end()));
+    scopes_.resize(1);
+  }
+  const std::size_t seen = scopes_.size();
+  scopes_.emplace_back();
+  unset(s.unset);
+  block(s.body);
+  scopes_.resize(seen);
+  std::move(hidden.begin(), hidden.end(), std::back_inserter(scopes_));
+}
+
 std::string Evaluator::captured_body(const Stmt& s) {
   return captured([&] {
     scopes_.emplace_back();
@@ -113,11 +131,12 @@ Value Evaluator::filtered(const Stmt& s) {
 
 /// What is left of the loop around it, where its else leaves or skips that.
 Flow Evaluator::loop_over(const Stmt& s, List items) {
+  const std::int64_t depth = 1 + std::exchange(loop_depth_, 0);
   if (s.filter) {
     List kept;
     for (Value& item : items) {
       scopes_.emplace_back();
-      assign(s, item);
+      assign(s.target, item);
       if (truth(eval(*s.filter))) kept.push_back(item);
       scopes_.pop_back();
     }
@@ -132,7 +151,7 @@ Flow Evaluator::loop_over(const Stmt& s, List items) {
   }
   Loop loop;
   loop.items = std::make_shared<const Value>(Value::list(std::move(items)));
-  loop.depth = ++loop_depth_;
+  loop.depth = depth;
   loop.last_changed = limits_.keep(Value(Undefined{}));
   if (s.recursive) {
     loop.again =
@@ -146,22 +165,21 @@ Flow Evaluator::loop_over(const Stmt& s, List items) {
     scopes_.emplace_back();
     scopes_.back().set("loop", loop);
     at_ = s.at;
-    assign(s, list[i]);
+    assign(s.target, list[i]);
     unset(s.unset);
     flow = block(s.body);
     scopes_.pop_back();
   }
-  --loop_depth_;
   return Flow::next;
 }
 
-void Evaluator::assign(const Stmt& s, const Value& value) {
-  if (!s.unpacks) return set(s.targets[0], value);
+void Evaluator::assign(const Target& target, const Value& value) {
+  if (!target.unpacks) return set(target.name, value);
   const List parts = iterate(value, limits_);
-  if (parts.size() != s.targets.size()) {
-    throw Failure(cat(parts.size(), " values for ", s.targets.size(), " names"));
+  if (parts.size() != target.parts.size()) {
+    throw Failure(cat(parts.size(), " values for ", target.parts.size(), " names"));
   }
-  for (std::size_t i = 0; i < parts.size(); ++i) set(s.targets[i], parts[i]);
+  for (std::size_t i = 0; i < parts.size(); ++i) assign(target.parts[i], parts[i]);
 }
 
 void Evaluator::set(const std::string& target, Value value) {

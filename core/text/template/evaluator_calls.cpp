@@ -38,12 +38,10 @@ Value Evaluator::run_body(const Function& function, Arguments& a) {
     a.done();
     out = captured([&] { loop_over(s, items); });
   } else {
-    const std::int64_t loops = std::exchange(loop_depth_, 0);
     scopes_.emplace_back();
     bind(function, a);
     unset(s.unset);
     out = captured([&] { block(s.body); });
-    loop_depth_ = loops;
   }
   scopes_.resize(seen);
   std::move(hidden.begin(), hidden.end(), std::back_inserter(scopes_));
@@ -86,7 +84,10 @@ void Evaluator::bind(const Function& function, Arguments& a) {
       throw Failure(cat("there is no argument '", name, "'"));
     }
   }
-  if (function.caller && !s.takes_caller) throw Failure("the macro does not use its caller");
+  if (function.caller && !s.takes_caller) {
+    if (!s.takes_kwargs) throw Failure("the macro does not use its caller");
+    rest.set("caller", *function.caller);
+  }
   if (!positional.empty() && !s.takes_varargs) throw Failure("too many arguments");
   if (s.takes_varargs) scopes_.back().set("varargs", Value::tuple(std::move(positional)));
   if (s.takes_kwargs) scopes_.back().set("kwargs", std::move(rest));
@@ -96,7 +97,10 @@ void Evaluator::bind(const Function& function, Arguments& a) {
 
 Value Evaluator::call_value(const Value& callee, Arguments& arguments) {
   const Value* value = &callee;
-  if (const Loop* loop = value->loop(); loop != nullptr && loop->again) value = loop->again.get();
+  if (const Loop* loop = value->loop(); loop != nullptr && loop->again) {
+    value = loop->again.get();
+    loop_depth_ = loop->depth;
+  }
   if (const Counter* counter = value->counter()) return count(*counter, arguments);
   const Function* function = value->function();
   if (function == nullptr) throw Failure(cat("a ", callee.type_name(), " is no function"));
@@ -117,7 +121,11 @@ Arguments Evaluator::arguments_of(const Expr& e, const List& parts) {
     } else if (e.names[i] == "**") {
       if (part.dict() == nullptr) throw Failure(cat("'**' needs a dict, not a ", part.type_name()));
       limits_.step(part.dict()->items.size() * (1 + named.size()));
-      for (const auto& [name, value] : part.dict()->items) add_named(named, name, value);
+      for (const auto& [name, value] : part.dict()->items) {
+        if (!name.is_text())
+          throw Failure(cat("a ", name.type_name(), " is no name of an argument"));
+        add_named(named, *name.text(), value);
+      }
     } else {
       add_named(named, e.names[i], part);
     }

@@ -55,7 +55,7 @@ Value Evaluator::operation(const Expr& e) {
     case ExprKind::attribute:
       return attribute(parts[0], e.text);
     case ExprKind::subscript:
-      return subscript(parts[0], parts[1]);
+      return subscript(parts[0], parts[1], limits_);
     case ExprKind::slice:
       return slice(defined(parts[0]), parts[1], parts[2], parts[3], limits_);
     case ExprKind::minus:
@@ -103,8 +103,7 @@ Value Evaluator::dict(const Expr& e) {
   Dict out;
   for (std::size_t i = 0; i < e.items.size(); i += 2) {
     const Value key = eval(*e.items[i]);
-    if (!key.is_text()) throw Failure(cat("a key must be a str, not a ", key.type_name()));
-    out.set(*key.text(), eval(*e.items[i + 1]));
+    set_key(out, key, eval(*e.items[i + 1]), limits_);
   }
   return out;
 }

@@ -66,8 +66,8 @@ Value list(const Value& in, Arguments& a) {
 
 }  // namespace
 
-Value attribute_path(Value value, const Value& path) {
-  if (path.is_integer()) return subscript(value, path);
+Value attribute_path(Value value, const Value& path, Limits& limits) {
+  if (path.is_integer()) return subscript(value, path, limits);
   if (!path.is_text()) throw Failure("an attribute must be a str or an int");
   const std::string& text = *path.text();
   for (std::size_t at = 0; at <= text.size();) {
@@ -75,7 +75,7 @@ Value attribute_path(Value value, const Value& path) {
     const std::string name = text.substr(at, dot - at);
     const bool number =
         !name.empty() && name.size() < 10 && name.find_first_not_of("0123456789") == name.npos;
-    value = subscript(value, number ? Value::integer(std::stoul(name)) : Value(name));
+    value = subscript(value, number ? Value::integer(std::stoul(name)) : Value(name), limits);
     at = dot + 1;
   }
   return value;
@@ -90,7 +90,8 @@ Value join(const Value& in, Arguments& a) {
   std::string out;
   bool first = true;
   for (const Value& item : iterate(in, a.limits)) {
-    const std::string text = str(path.is_none() ? item : attribute_path(item, path), a.limits);
+    const std::string text =
+        str(path.is_none() ? item : attribute_path(item, path, a.limits), a.limits);
     a.limits.text(out.size() + text.size() + between.size() > longest_text
                       ? out.size() + text.size() + between.size()
                       : text.size() + between.size());
@@ -124,7 +125,7 @@ Value chosen(const Value& in, Arguments& a, bool keep, bool by_attribute) {
       if (test == nullptr) throw Failure(cat("the test '", *rest[0].text(), "' is not supported"));
     }
     for (const Value& item : iterate(in, a.limits)) {
-      const Value value = by_attribute ? attribute_path(item, path) : item;
+      const Value value = by_attribute ? attribute_path(item, path, a.limits) : item;
       Arguments arguments(List(rest.begin() + (rest.empty() ? 0 : 1), rest.end()), named, a.limits);
       if ((test != nullptr ? test(value, arguments) : truth(value)) == keep) out.push_back(item);
     }
@@ -292,8 +293,10 @@ Filter find_filter(std::string_view name) {
   const auto found = std::find_if(std::begin(filters), std::end(filters),
                                   [&](const Entry& entry) { return entry.name == name; });
   if (found != std::end(filters)) return found->filter;
-  const Filter of_lists = find_list_filter(name);
-  return of_lists != nullptr ? of_lists : find_text_filter(name);
+  for (const auto find : {find_list_filter, find_text_filter, find_layout_filter}) {
+    if (const Filter filter = find(name)) return filter;
+  }
+  return nullptr;
 }
 
 }  // namespace graft::core::jinja

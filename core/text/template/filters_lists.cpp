@@ -12,18 +12,19 @@ Value small(const Value& value, bool case_sensitive) {
 }
 
 /// What an item is compared by: itself, or an attribute.
-Value key_of(const Value& item, const Value& path, bool case_sensitive) {
-  return small(path.is_none() ? item : attribute_path(item, path), case_sensitive);
+Value key_of(const Value& item, const Value& path, bool case_sensitive, Limits& limits) {
+  return small(path.is_none() ? item : attribute_path(item, path, limits), case_sensitive);
 }
 
 /// The same in a list, with commas between attributes: equal keys have an order whatever they are.
-Value keys_of(const Value& item, const Value& path, bool case_sensitive) {
-  if (!path.is_text()) return Value::list({key_of(item, path, case_sensitive)});
+Value keys_of(const Value& item, const Value& path, bool case_sensitive, Limits& limits) {
+  if (!path.is_text()) return Value::list({key_of(item, path, case_sensitive, limits)});
   List keys;
   const std::string& names = *path.text();
   for (std::size_t at = 0; at <= names.size();) {
     const std::size_t comma = std::min(names.find(',', at), names.size());
-    keys.push_back(small(attribute_path(item, names.substr(at, comma - at)), case_sensitive));
+    keys.push_back(
+        small(attribute_path(item, names.substr(at, comma - at), limits), case_sensitive));
     at = comma + 1;
   }
   return Value::list(std::move(keys));
@@ -33,9 +34,10 @@ struct Keyed {
   Value key, item;
 };
 
-std::vector<Keyed> keyed(const List& items, const Value& path, bool case_sensitive) {
+std::vector<Keyed> keyed(const List& items, const Value& path, bool case_sensitive,
+                         Limits& limits) {
   std::vector<Keyed> out;
-  for (const Value& item : items) out.push_back({key_of(item, path, case_sensitive), item});
+  for (const Value& item : items) out.push_back({key_of(item, path, case_sensitive, limits), item});
   return out;
 }
 
@@ -53,7 +55,7 @@ Value sort(const Value& in, Arguments& a) {
   a.done();
   std::vector<Keyed> items;
   for (const Value& item : iterate(in, a.limits)) {
-    items.push_back({keys_of(item, path, case_sensitive), item});
+    items.push_back({keys_of(item, path, case_sensitive, a.limits), item});
   }
   sort_by_key(items, reverse, a.limits);
   List out;
@@ -70,8 +72,7 @@ Value dictsort(const Value& in, Arguments& a) {
   if (in.dict() == nullptr) throw Failure(cat("dictsort needs a dict, not a ", in.type_name()));
   std::vector<Keyed> items;
   for (const auto& [key, value] : in.dict()->items) {
-    items.push_back(
-        {small(by == "key" ? Value(key) : value, case_sensitive), Value::tuple({key, value})});
+    items.push_back({small(by == "key" ? key : value, case_sensitive), Value::tuple({key, value})});
   }
   sort_by_key(items, reverse, a.limits);
   List out;
@@ -85,7 +86,7 @@ Value unique(const Value& in, Arguments& a) {
   a.done();
   return Value::generator([&](List& out) {
     List seen;
-    for (const Keyed& item : keyed(iterate(in, a.limits), path, case_sensitive)) {
+    for (const Keyed& item : keyed(iterate(in, a.limits), path, case_sensitive, a.limits)) {
       require_hashable(item.key);
       const bool known = std::any_of(seen.begin(), seen.end(),
                                      [&](const Value& v) { return equal(v, item.key, a.limits); });
@@ -103,7 +104,7 @@ Value groupby(const Value& in, Arguments& a) {
   a.done();
   std::vector<Keyed> items;
   for (const Value& item : iterate(in, a.limits)) {
-    Value key = attribute_path(item, path);
+    Value key = attribute_path(item, path, a.limits);
     if (key.is_undefined() && !otherwise.is_none()) key = otherwise;
     items.push_back({small(key, case_sensitive), item});
   }
@@ -115,7 +116,7 @@ Value groupby(const Value& in, Arguments& a) {
       group.push_back(items[end].item);
     }
     // Groups are told by the key as the first of them has it.
-    Value name = attribute_path(items[i].item, path);
+    Value name = attribute_path(items[i].item, path, a.limits);
     if (name.is_undefined() && !otherwise.is_none()) name = otherwise;
     out.push_back(Value::row({name, Value::list(std::move(group))}, RowKind::group));
   }
@@ -126,7 +127,7 @@ Value extreme(const Value& in, Arguments& a, bool largest) {
   const bool case_sensitive = truth(a.take("case_sensitive", false));
   const Value path = a.take("attribute", {});
   a.done();
-  const std::vector<Keyed> items = keyed(iterate(in, a.limits), path, case_sensitive);
+  const std::vector<Keyed> items = keyed(iterate(in, a.limits), path, case_sensitive, a.limits);
   if (items.empty()) return Undefined{"no aggregated item, the sequence was empty"};
   const Keyed* best = &items[0];
   for (const Keyed& item : items) {
@@ -149,7 +150,8 @@ Value sum(const Value& in, Arguments& a) {
   Value out = a.take("start", std::int64_t{0});
   a.done();
   for (const Value& item : iterate(in, a.limits)) {
-    out = arithmetic("+", out, path.is_none() ? item : attribute_path(item, path), a.limits);
+    out = arithmetic("+", out, path.is_none() ? item : attribute_path(item, path, a.limits),
+                     a.limits);
   }
   return out;
 }
@@ -218,7 +220,7 @@ Value map(const Value& in, Arguments& a) {
     const Value otherwise = a.take("default", Undefined{"default"});
     a.done();
     for (const Value& item : iterate(in, a.limits)) {
-      Value value = attribute_path(item, path);
+      Value value = attribute_path(item, path, a.limits);
       out.push_back(value.is_undefined() && !otherwise.is_undefined() ? otherwise : value);
     }
   });

@@ -7,7 +7,6 @@
 #include "core/text/template/filters.hpp"
 #include "core/text/template/python.hpp"
 #include "core/text/template/text_methods.hpp"
-#include "core/text/unicode.hpp"
 #include "core/text/utf8.hpp"
 
 namespace graft::core::jinja {
@@ -86,9 +85,9 @@ Value wordcount(const Value& in, Arguments& a) {
   std::int64_t words = 0;
   bool inside = false;
   for (std::size_t at = 0; at < text.size();) {
-    const bool is_word = is_word_character(utf8_next(text, at));
-    words += is_word && !inside ? 1 : 0;
-    inside = is_word;
+    const bool letter = jinja::is_word(utf8_next(text, at));
+    words += letter && !inside ? 1 : 0;
+    inside = letter;
   }
   return words;
 }

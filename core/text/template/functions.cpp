@@ -55,7 +55,7 @@ Value range(Arguments& a) {
     out.emplace_back(i);
     if (__builtin_add_overflow(i, step, &i)) break;
   }
-  return Value::row(std::move(out), RowKind::range);
+  return Value::range(std::move(out), {start, stop, step});
 }
 
 /// A dict from pairs or another dict, and from named arguments.
@@ -71,11 +71,7 @@ Dict make_dict(Arguments& a) {
     for (const Value& item : iterate(from, a.limits)) {
       const List pair = iterate(item, a.limits);
       if (pair.size() != 2) throw Failure(cat(pair.size(), " values for a key and its value"));
-      if (!pair[0].is_text()) {
-        throw Failure(cat("a key must be a str, not a ", pair[0].type_name()));
-      }
-      a.limits.step(1 + out.items.size() / 16);
-      out.set(*pair[0].text(), pair[1]);
+      set_key(out, pair[0], pair[1], a.limits);
     }
   }
   for (auto& [name, value] : a.rest_named()) out.set(name, std::move(value));
@@ -100,7 +96,8 @@ Value call_global(const std::string& name, Arguments& a) {
   if (name == "namespace") {
     Dict values = make_dict(a);
     for (const auto& [key, value] : values.items) {
-      if (key.starts_with('_')) throw Failure("names in a namespace must not begin with '_'");
+      if (key.is_text() && key.text()->starts_with('_'))
+        throw Failure("names in a namespace must not begin with '_'");
     }
     return Space{a.limits.keep(std::move(values))};
   }
@@ -168,8 +165,7 @@ Value call_dict(const Dict& dict, const std::string& name, Arguments& a) {
     const Value key = a.take("key", {});
     Value other = a.take("default", {});
     a.done();
-    require_hashable(key);
-    const Value* found = key.is_text() ? dict.find(*key.text()) : nullptr;
+    const Value* found = find_key(dict, key, a.limits);
     return found != nullptr ? *found : other;
   }
   if (name == "copy") {
@@ -217,7 +213,8 @@ bool has_method(const Value& value, std::string_view name) {
   return (value.is_text() && is_text_method(name)) ||
          (value.dict() != nullptr && is_in(dict_methods, name)) ||
          (value.is_row(RowKind::list) && is_in(list_methods, name)) ||
-         (value.is_tuple() && (name == "count" || name == "index"));
+         ((value.is_tuple() || value.is_row(RowKind::range)) &&
+          (name == "count" || name == "index"));
 }
 
 bool changes_value(const Value& value, std::string_view name) {
@@ -297,6 +294,11 @@ Value attribute(const Value& value, std::string_view name) {
   if (value.is_row(RowKind::group) && (name == "grouper" || name == "list")) {
     return (*value.list())[name == "grouper" ? 0 : 1];
   }
+  if (const Bounds* bounds = value.bounds()) {
+    if (name == "start") return bounds->start;
+    if (name == "stop") return bounds->stop;
+    if (name == "step") return bounds->step;
+  }
   if (has_method(value, name)) return method(value, name);
   if (changes_value(value, name)) {
     return Undefined{cat("the method ", name, ", as it changes a ", value.type_name(), ",")};
@@ -308,10 +310,13 @@ Value attribute(const Value& value, std::string_view name) {
   return Undefined{std::string(name)};
 }
 
-Value subscript(const Value& value, const Value& index) {
+Value subscript(const Value& value, const Value& index, Limits& limits) {
   require_defined(value, "members");
   if (index.is_integer() && (value.is_text() || value.is_indexed_row())) {
     return item_at(value, index);
+  }
+  if (value.dict() != nullptr && !index.is_text() && is_hashable(index)) {
+    if (const Value* found = find_key(*value.dict(), index, limits)) return *found;
   }
   if (!index.is_text()) {
     return Undefined{cat("a ", value.type_name(), " member by ", index.type_name())};

@@ -88,22 +88,32 @@ class Writer {
       out_ += "{}";
       return;
     }
-    std::vector<const std::pair<std::string, Value>*> items;
+    std::vector<const std::pair<Value, Value>*> items;
     for (const auto& item : dict.items) items.push_back(&item);
     if (sort_) {
       std::sort(items.begin(), items.end(),
-                [](const auto* a, const auto* b) { return a->first < b->first; });
+                [&](const auto* a, const auto* b) { return less(a->first, b->first, limits_); });
     }
     out_ += '{';
     for (std::size_t i = 0; i < items.size(); ++i) {
       if (i > 0) out_ += comma_;
       new_line(depth + 1);
-      text(items[i]->first);
+      key(items[i]->first);
       out_ += colon_;
       value(items[i]->second, depth + 1);
     }
     new_line(depth);
     out_ += '}';
+  }
+
+  void key(const Value& v) {
+    if (v.is_text()) return text(*v.text());
+    if (!v.is_number() && !v.is_none()) {
+      throw Failure(cat("a key of type ", v.type_name(), " cannot be written as JSON"));
+    }
+    out_ += '"';
+    value(v, 0);
+    out_ += '"';
   }
 
   void unit(char32_t c) {

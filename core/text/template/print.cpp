@@ -5,12 +5,11 @@
 #include <charconv>
 #include <cmath>
 
+#include "core/text/template/ast.hpp"
 #include "core/text/template/python.hpp"
 #include "core/text/utf8.hpp"
 
 namespace graft::core::jinja {
-namespace {
-
 bool is_printable(char32_t c) {
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
     case UTF8PROC_CATEGORY_CN:
@@ -27,6 +26,8 @@ bool is_printable(char32_t c) {
       return true;
   }
 }
+
+namespace {
 
 std::string hex(char32_t c, int digits) {
   std::string out(static_cast<std::size_t>(digits), '0');
@@ -60,37 +61,68 @@ std::string quoted_text(std::string_view text) {
   return out + quote;
 }
 
-void write(const Value& value, Limits& limits, std::string& out) {
+/// What is neither text nor holds other values, and what only has a name.
+std::string plain_text(const Value& value) {
+  if (value.is_none()) return "None";
+  if (value.is_boolean()) return truth(value) ? "True" : "False";
+  if (value.is_integer()) return std::to_string(value.as_integer());
+  if (value.is_real()) return float_text(value.as_real());
+  if (const Bounds* b = value.bounds()) {
+    return cat("range(", b->start, ", ", b->stop, b->step == 1 ? "" : cat(", ", b->step), ")");
+  }
+  if (const Loop* loop = value.loop()) {
+    return cat("<LoopContext ", loop->index + 1, "/", loop->items->list()->size(), ">");
+  }
+  const Function* function = value.function();
+  if (function != nullptr && function->body != nullptr) {
+    return function->body->kind == StmtKind::macro ? cat("<Macro '", function->name, "'>")
+                                                   : "<Macro anonymous>";
+  }
+  throw Failure(cat("a ", value.type_name(), " cannot be printed"));
+}
+
+void write(const Value& value, Limits& limits, std::string& out, int depth);
+
+void write(const Dict& dict, Limits& limits, std::string& out, int depth) {
+  out += '{';
+  for (std::size_t i = 0; i < dict.items.size(); ++i) {
+    if (i > 0) out += ", ";
+    write(dict.items[i].first, limits, out, depth + 1);
+    out += ": ";
+    write(dict.items[i].second, limits, out, depth + 1);
+  }
+  out += '}';
+}
+
+void write(const Value& value, Limits& limits, std::string& out, int depth) {
   limits.step();
+  // A namespace may hold itself.
+  if (depth > 2 * deepest_nesting) throw Failure("a value nested too deep to be printed");
   if (const std::string* text = value.text()) {
     limits.text(text->size());
     out += value.is_markup() ? cat("Markup(", quoted_text(*text), ")") : quoted_text(*text);
-  } else if (const List* list = value.list()) {
-    if (!value.is_plain_row()) {
-      if (value.is_row(RowKind::generator) || value.is_row(RowKind::range)) {
-        throw Failure(cat("a ", value.type_name(), " cannot be printed"));
-      }
-      out += value.type_name() + "(";
-    }
+  } else if (value.is_row(RowKind::generator)) {
+    throw Failure("a generator cannot be printed");
+  } else if (const List* list = value.bounds() == nullptr ? value.list() : nullptr) {
+    if (!value.is_plain_row()) out += value.type_name() + "(";
     out += value.is_tuple() ? '(' : '[';
     for (std::size_t i = 0; i < list->size(); ++i) {
       if (i > 0) out += ", ";
-      write((*list)[i], limits, out);
+      write((*list)[i], limits, out, depth + 1);
     }
     if (value.is_tuple() && list->size() == 1) out += ',';
     out += value.is_tuple() ? ')' : ']';
     if (!value.is_plain_row()) out += ')';
   } else if (const Dict* dict = value.dict()) {
-    out += '{';
-    for (std::size_t i = 0; i < dict->items.size(); ++i) {
-      out += (i > 0 ? ", " : "") + quoted_text(dict->items[i].first) + ": ";
-      write(dict->items[i].second, limits, out);
-    }
-    out += '}';
+    write(*dict, limits, out, depth);
+  } else if (const Dict* space = value.space()) {
+    out += "<Namespace ";
+    write(*space, limits, out, depth);
+    out += '>';
   } else if (value.is_undefined()) {
     out += "Undefined";
   } else {
-    out += str(value, limits);
+    out += plain_text(value);
   }
   if (out.size() > longest_text) limits.text(out.size());
 }
@@ -120,12 +152,7 @@ std::string str(const Value& value, Limits& limits) {
     return *text;
   }
   if (value.is_undefined()) return "";
-  if (value.is_none()) return "None";
-  if (value.is_boolean()) return truth(value) ? "True" : "False";
-  if (value.is_integer()) return std::to_string(value.as_integer());
-  if (value.is_real()) return float_text(value.as_real());
-  if (value.list() != nullptr || value.dict() != nullptr) return repr(value, limits);
-  throw Failure(cat("a ", value.type_name(), " cannot be printed"));
+  return repr(value, limits);
 }
 
 std::string escaped(const Value& value, Limits& limits) {
@@ -163,7 +190,7 @@ Value like(const Value& in, Value out) {
 
 std::string repr(const Value& value, Limits& limits) {
   std::string out;
-  write(value, limits, out);
+  write(value, limits, out, 0);
   return out;
 }
 

@@ -1,5 +1,9 @@
 #include "core/text/template/python.hpp"
 
+#include <utf8proc.h>
+
+#include <algorithm>
+
 #include "core/text/unicode.hpp"
 #include "core/text/utf8.hpp"
 
@@ -7,6 +11,16 @@ namespace graft::core::jinja {
 
 bool is_space(char32_t c) {
   return is_white_space(c) || (c >= 0x1C && c <= 0x1F);
+}
+
+bool is_word(char32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return c == '_' || (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO) ||
+         (category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO);
+}
+
+bool is_decimal(char32_t c) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ND;
 }
 
 namespace {
@@ -37,7 +51,7 @@ bool equal_dicts(const Dict& a, const Dict& b, Limits& limits) {
   if (a.items.size() != b.items.size()) return false;
   for (const auto& [key, value] : a.items) {
     limits.step(1 + b.items.size() / 16);
-    const Value* other = b.find(key);
+    const Value* other = find_key(b, key, limits);
     if (other == nullptr || !equal(value, *other, limits)) return false;
   }
   return true;
@@ -96,12 +110,35 @@ bool less(const Value& a, const Value& b, Limits& limits) {
   throw Failure(cat("a ", a.type_name(), " and a ", b.type_name(), " have no order"));
 }
 
+bool is_hashable(const Value& value) {
+  if (value.dict() != nullptr || value.is_row(RowKind::list)) return false;
+  return !value.is_tuple() || std::all_of(value.list()->begin(), value.list()->end(), is_hashable);
+}
+
 void require_hashable(const Value& value) {
-  if (value.dict() != nullptr || value.is_row(RowKind::list)) {
-    throw Failure(cat("a ", value.type_name(), " cannot be a key"));
+  if (!is_hashable(value)) throw Failure(cat("a ", value.type_name(), " cannot be a key"));
+}
+
+const Value* find_key(const Dict& dict, const Value& key, Limits& limits) {
+  if (key.is_text()) return dict.find(*key.text());
+  require_hashable(key);
+  for (const auto& [name, value] : dict.items) {
+    if (equal(name, key, limits)) return &value;
   }
-  if (!value.is_tuple()) return;
-  for (const Value& item : *value.list()) require_hashable(item);
+  return nullptr;
+}
+
+void set_key(Dict& dict, const Value& key, Value value, Limits& limits) {
+  limits.step(1 + dict.items.size() / 16);
+  if (key.is_text()) return dict.set(*key.text(), std::move(value));
+  const Value* old = find_key(dict, key, limits);
+  if (old == nullptr) {
+    dict.items.emplace_back(key, std::move(value));
+    return;
+  }
+  for (auto& [name, there] : dict.items) {
+    if (&there == old) there = std::move(value);
+  }
 }
 
 bool contains(const Value& container, const Value& item, Limits& limits) {
@@ -114,8 +151,7 @@ bool contains(const Value& container, const Value& item, Limits& limits) {
   }
   if (const Dict* dict = container.dict()) {
     limits.step(1 + dict->items.size() / 16);
-    require_hashable(item);
-    return item.is_text() && dict->find(*item.text()) != nullptr;
+    return find_key(*dict, item, limits) != nullptr;
   }
   if (container.is_undefined()) return false;
   if (container.list() == nullptr) {

@@ -11,6 +11,9 @@ namespace graft::core::jinja {
 
 /// str.isspace() of a character.
 bool is_space(char32_t c);
+/// What \w and \d match of Python's regular expressions.
+bool is_word(char32_t c);
+bool is_decimal(char32_t c);
 /// `text` without white space, or without the characters of `these`, on the sides asked for.
 std::string_view strip(std::string_view text, bool left, bool right);
 std::string_view strip(std::string_view text, std::string_view these, bool left, bool right);
@@ -18,6 +21,8 @@ std::string_view strip(std::string_view text, std::string_view these, bool left,
 /// str() and repr(); undefined prints as nothing.
 std::string str(const Value& value, Limits& limits);
 std::string repr(const Value& value, Limits& limits);
+/// Whether repr() writes a character as it is.
+bool is_printable(char32_t c);
 /// repr() of a float.
 std::string float_text(double value);
 
@@ -27,8 +32,12 @@ bool equal(const Value& a, const Value& b, Limits& limits);
 bool less(const Value& a, const Value& b, Limits& limits);
 /// `item` in `container`.
 bool contains(const Value& container, const Value& item, Limits& limits);
-/// Fails on what Python does not take as the key of a dict.
+/// Whether Python takes it as the key of a dict; what it does not, fails.
+bool is_hashable(const Value& value);
 void require_hashable(const Value& value);
+/// The value of a key of any kind; null where there is none. Fails on what cannot be a key.
+const Value* find_key(const Dict& dict, const Value& key, Limits& limits);
+void set_key(Dict& dict, const Value& key, Value value, Limits& limits);
 /// What comes next of a generator; nothing where it is used up.
 std::optional<Value> next_of(const Value& generator);
 /// What a for statement goes through. Fails on what Python does not iterate.

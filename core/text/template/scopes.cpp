@@ -14,6 +14,10 @@ class Scope {
     if (!knows(name)) known_.emplace(name, false);
   }
   void take(const std::string& name) { known_[name] = false; }
+  void take(const Target& target) {
+    if (!target.unpacks) return take(target.name);
+    for (const Target& part : target.parts) take(part);
+  }
   void set(const std::string& name) {
     if (known_.contains(name)) return;
     const bool unset = !in_branch_ && (outer_ == nullptr || !outer_->knows(name));
@@ -41,9 +45,11 @@ class Scope {
   }
 
   /// `ns.name = value` reads ns.
-  void set_target(const std::string& target) {
-    const std::size_t dot = target.find('.');
-    dot == target.npos ? set(target) : read(target.substr(0, dot));
+  void set(const Target& target) {
+    for (const Target& part : target.parts) set(part);
+    if (target.unpacks) return;
+    const std::size_t dot = target.name.find('.');
+    dot == target.name.npos ? set(target.name) : read(target.name.substr(0, dot));
   }
 
   void visit(const Stmt& s) {
@@ -64,10 +70,10 @@ class Scope {
         break;
       case StmtKind::assign:
         read(s.value);
-        for (const std::string& target : s.targets) set_target(target);
+        set(s.target);
         break;
       case StmtKind::capture:
-        for (const std::string& target : s.targets) set_target(target);
+        set(s.target);
         break;
       default:  // the defaults of what a call's body takes are read inside it
         read(s.value);
@@ -99,7 +105,7 @@ void statement(Stmt& s, const Scope& around) {
       return;
     case StmtKind::loop:
       scope.take("loop");
-      for (const std::string& target : s.targets) scope.take(target);
+      scope.take(s.target);
       s.other_unset = body_of(s.other, Scope(&around));
       break;
     case StmtKind::macro:
@@ -116,6 +122,7 @@ void statement(Stmt& s, const Scope& around) {
     case StmtKind::capture:
     case StmtKind::filter:
     case StmtKind::generation:
+    case StmtKind::named:
       break;
     default:
       return;

@@ -1,5 +1,6 @@
 // Tokens to statements.
 #include <algorithm>
+#include <set>
 
 #include "core/text/template/parser.hpp"
 #include "core/text/template/scopes.hpp"
@@ -78,6 +79,8 @@ class Statements {
       out.body = inner_block("endfilter", tag);
     } else if (name == "with") {
       with(out, tag);
+    } else if (name == "block") {
+      named(out, tag);
     } else {
       throw SyntaxFailure(cat("the statement '", name, "' is not supported"), tag.at);
     }
@@ -110,7 +113,8 @@ class Statements {
     in_branch_ = branch;
     parser_.take();
     // "{% endmacro name %}"
-    if (until == "endmacro" && parser_.is(TokenKind::name)) parser_.take();
+    const bool named = until == "endmacro" || until == "endblock";
+    if (named && parser_.is(TokenKind::name)) parser_.take();
     end();
     return out;
   }
@@ -173,6 +177,20 @@ class Statements {
     out.body = inner_block("endwith", tag);
   }
 
+  /// {% block name scoped %}
+  void named(Stmt& out, const Token& tag) {
+    out.kind = StmtKind::named;
+    out.text = parser_.expect_name("the name of a block");
+    if (!blocks_.insert(out.text).second) {
+      throw SyntaxFailure(cat("the block '", out.text, "' is there twice"), tag.at);
+    }
+    out.scoped = parser_.skip_name("scoped");
+    if (parser_.is_name("required"))
+      throw SyntaxFailure("a required block has no text here", tag.at);
+    end();
+    out.body = inner_block("endblock", tag);
+  }
+
   void end() { parser_.expect(TokenKind::block_end, "'%}'"); }
 
   void branch(Stmt& out, const Token& tag) {
@@ -206,7 +224,7 @@ class Statements {
   void loop(Stmt& out, const Token& tag) {
     out.kind = StmtKind::loop;
     const bool inside = std::exchange(in_loop_, true);
-    targets(out, false);
+    out.target = targets(out, false);
     if (!parser_.skip_name("in")) parser_.unexpected("'in'");
     out.value = known(parser_.tuple_of_disjunctions());
     const bool outer = std::exchange(in_branch_, false);
@@ -228,40 +246,55 @@ class Statements {
   }
 
   void assign(Stmt& out, const Token& tag) {
-    targets(out, true);
+    out.target = targets(out, true);
     if (parser_.skip_symbol("=")) {
       out.kind = StmtKind::assign;
       out.value = known(parser_.expression_or_tuple());
       end();
       return;
     }
-    if (out.unpacks) parser_.unexpected("'='");
+    if (out.target.unpacks) parser_.unexpected("'='");
     out.kind = StmtKind::capture;
     if (parser_.skip_symbol("|")) out.value = known(parser_.filters_of_block());
     end();
     out.body = inner_block("endset", tag);
   }
 
-  /// a | a.b | a, b | (a, b)
-  void targets(Stmt& out, bool members) {
-    const bool brackets = parser_.skip_symbol("(");
-    while (true) {
-      std::string name = parser_.expect_name("a name to set");
-      constexpr std::string_view constants[] = {"true", "false", "none", "True", "False", "None"};
-      if (std::find(std::begin(constants), std::end(constants), name) != std::end(constants)) {
-        throw SyntaxFailure(cat("'", name, "' cannot be set"), out.at);
-      }
-      if (in_loop_ && name == "loop") throw SyntaxFailure("a loop has its own 'loop'", out.at);
-      if (members && parser_.skip_symbol(".")) name += "." + parser_.expect_name("a name");
-      out.targets.push_back(std::move(name));
-      if (!parser_.skip_symbol(",")) break;
-      out.unpacks = true;
-      if (!parser_.is(TokenKind::name)) break;
+  /// a | a.b | a, b | (a, b), c; members only where there are no brackets around them.
+  Target targets(const Stmt& out, bool members) {
+    const Parser::Depth depth(parser_);
+    Target first = target(out, members);
+    if (!parser_.is_symbol(",")) return first;
+    Target all;
+    all.unpacks = true;
+    all.parts.push_back(std::move(first));
+    while (parser_.skip_symbol(",")) {
+      if (parser_.is_symbol(")")) break;
+      all.parts.push_back(target(out, members));
     }
-    if (brackets) parser_.expect_symbol(")");
+    return all;
+  }
+
+  Target target(const Stmt& out, bool members) {
+    Target one;
+    if (parser_.skip_symbol("(")) {
+      one.unpacks = true;
+      if (!parser_.is_symbol(")")) one = targets(out, false);
+      parser_.expect_symbol(")");
+      return one;
+    }
+    one.name = parser_.expect_name("a name to set");
+    constexpr std::string_view constants[] = {"true", "false", "none", "True", "False", "None"};
+    if (std::find(std::begin(constants), std::end(constants), one.name) != std::end(constants)) {
+      throw SyntaxFailure(cat("'", one.name, "' cannot be set"), out.at);
+    }
+    if (in_loop_ && one.name == "loop") throw SyntaxFailure("a loop has its own 'loop'", out.at);
+    if (members && parser_.skip_symbol(".")) one.name += "." + parser_.expect_name("a name");
+    return one;
   }
 
   Parser parser_;
+  std::set<std::string> blocks_;
   int loops_ = 0;
   bool in_loop_ = false;    // anywhere in one, be it in a macro there
   bool in_branch_ = false;  // of an if, with nothing that has a scope between

@@ -70,7 +70,11 @@ constexpr Entry tests[] = {
        a.done();
        return v.is_markup();
      }},
-    {"filter", [](const Value& v, A&) { return v.is_text() && find_filter(*v.text()) != nullptr; }},
+    {"filter",
+     [](const Value& v, A&) {
+       require_hashable(v);
+       return v.is_text() && find_filter(*v.text()) != nullptr;
+     }},
     {"ge", [](const Value& v, A& a) { return !less(v, a.require("other"), a.limits); }},
     {"greaterthan", greater},
     {"gt", greater},
@@ -89,7 +93,11 @@ constexpr Entry tests[] = {
     {"sameas", [](const Value& v, A& a) { return same(v, a.take("other", {}), a.limits); }},
     {"sequence", [](const Value& v, A&) { return sequence(v); }},
     {"string", [](const Value& v, A&) { return v.is_text(); }},
-    {"test", [](const Value& v, A&) { return v.is_text() && find_test(*v.text()) != nullptr; }},
+    {"test",
+     [](const Value& v, A&) {
+       require_hashable(v);
+       return v.is_text() && find_test(*v.text()) != nullptr;
+     }},
     {"true", [](const Value& v, A&) { return v.is_boolean() && truth(v); }},
     {"undefined", [](const Value& v, A&) { return v.is_undefined(); }},
     {"upper", [](const Value& v, A& a) { return has_case(v, a, true); }},

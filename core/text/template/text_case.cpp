@@ -185,6 +185,58 @@ Value text_title(const std::string& text, Arguments& a) {
   return out;
 }
 
+Value text_casefold(const std::string& text, Arguments& a) {
+  a.done();
+  a.limits.text(3 * text.size());
+  std::string out;
+  std::array<utf8proc_int32_t, 4> letters{};
+  for (std::size_t at = 0; at < text.size();) {
+    int last_class = 0;
+    const auto size = utf8proc_decompose_char(code(utf8_next(text, at)), letters.data(),
+                                              static_cast<utf8proc_ssize_t>(letters.size()),
+                                              UTF8PROC_CASEFOLD, &last_class);
+    for (utf8proc_ssize_t i = 0; i < size; ++i) {
+      append_utf8(out, static_cast<char32_t>(letters[static_cast<std::size_t>(i)]));
+    }
+  }
+  return out;
+}
+
+Value text_swapcase(const std::string& text, Arguments& a) {
+  a.done();
+  a.limits.text(3 * text.size());
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
+    const char32_t c = utf8_next(text, at);
+    const auto category = utf8proc_category(code(c));
+    if (category == UTF8PROC_CATEGORY_LU) {
+      append_lower(out, text, begin, at, c);
+    } else if (category == UTF8PROC_CATEGORY_LL) {
+      append_upper(out, c);
+    } else {
+      append_utf8(out, c);
+    }
+  }
+  return out;
+}
+
+/// Capitals stand behind what has no case, small letters behind letters that have one.
+Value text_istitle(const std::string& text, Arguments& a) {
+  a.done();
+  a.limits.text(text.size());
+  bool inside = false, any = false;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto category = utf8proc_category(code(utf8_next(text, at)));
+    const bool small = category == UTF8PROC_CATEGORY_LL;
+    const bool big = category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LT;
+    if ((big && inside) || (small && !inside)) return false;
+    inside = small || big;
+    any = any || inside;
+  }
+  return any;
+}
+
 Value text_isupper(const std::string& text, Arguments& a) {
   a.done();
   return text == upper(text) && text != lower(text);

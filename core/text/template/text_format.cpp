@@ -168,7 +168,8 @@ std::string formatted_value(const Value& value, std::string_view text, Limits& l
 /// The value that "0.name[key]" tells, with the arguments of format().
 class Fields {
  public:
-  explicit Fields(Arguments& a) : positional_(a.rest()), named_(a.rest_named()) {}
+  explicit Fields(Arguments& a)
+      : positional_(a.rest()), named_(a.rest_named()), limits_(a.limits) {}
 
   Value find(std::string_view field) {
     const std::size_t end = std::min(field.find_first_of(".["), field.size());
@@ -181,8 +182,8 @@ class Fields {
       const std::string_view name = field.substr(at + 1, stop - at - 1);
       const bool index = key && !name.empty() && name.size() < 10 &&
                          std::all_of(name.begin(), name.end(), is_digit);
-      value = index ? subscript(value, Value::integer(std::stoul(std::string(name))))
-              : key ? subscript(value, name)
+      value = index ? subscript(value, Value::integer(std::stoul(std::string(name))), limits_)
+              : key ? subscript(value, name, limits_)
                     : attribute(value, name);
       at = key ? stop + 1 : stop;
     }
@@ -208,6 +209,7 @@ class Fields {
   List positional_;
   std::vector<std::pair<std::string, Value>> named_;
   std::size_t next_ = 0;
+  Limits& limits_;
 };
 
 }  // namespace
@@ -252,7 +254,10 @@ std::string formatted(std::string_view format, const Value& values, Limits& limi
     out += converted(items[next++], spec, limits);
     limits.text(out.size());
   }
-  if (next < items.size() && values.dict() == nullptr) {
+  // What may be asked for members by name need not be used.
+  const bool members = values.dict() != nullptr || values.is_row(RowKind::list) ||
+                       values.is_row(RowKind::range) || values.is_undefined();
+  if (next < items.size() && !members) {
     throw Failure("not all arguments of the format are used");
   }
   return out;

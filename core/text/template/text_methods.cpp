@@ -84,6 +84,53 @@ bool is_letter_or_number(utf8proc_category_t c) {
   return is_letter(c) || (c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO);
 }
 
+/// Numbers that are letters in Unicode's eyes, as those of Chinese, are none here.
+bool is_number(utf8proc_category_t c) {
+  return c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO;
+}
+
+Value isprintable(const std::string& text, Arguments& a) {
+  a.done();
+  a.limits.text(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    if (!is_printable(utf8_next(text, at))) return false;
+  }
+  return true;
+}
+
+/// Of plain letters; others are refused, as Unicode has tables of its own for them.
+Value isidentifier(const std::string& text, Arguments& a) {
+  a.done();
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  };
+  if (std::any_of(text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; })) {
+    throw Failure("isidentifier of other than plain letters is not supported");
+  }
+  return !text.empty() && !(text[0] >= '0' && text[0] <= '9') &&
+         std::all_of(text.begin(), text.end(), plain);
+}
+
+Value expandtabs(const std::string& text, Arguments& a) {
+  const std::int64_t width = a.integer("tabsize", 8);
+  a.done();
+  if (width > 1000) throw Failure("a tab wider than 1000");
+  std::string out;
+  std::int64_t column = 0;
+  for (const char c : text) {
+    if (c == '\t') {
+      const std::int64_t spaces = width > 0 ? width - column % width : 0;
+      out.append(static_cast<std::size_t>(spaces), ' ');
+      column += spaces;
+      a.limits.text(static_cast<std::size_t>(spaces));
+      continue;
+    }
+    out += c;
+    column = c == '\n' || c == '\r' ? 0 : column + (is_utf8_continuation(c) ? 0 : 1);
+  }
+  return out;
+}
+
 Value isspace(const std::string& text, Arguments& a) {
   a.done();
   return !text.empty() && jinja::strip(text, true, false).empty();
@@ -156,10 +203,12 @@ struct Entry {
 };
 
 constexpr Entry methods[] = {
+    {"casefold", text_casefold},
     {"capitalize", text_capitalize},
     {"center", centered},
     {"count", text_count},
     {"endswith", text_endswith},
+    {"expandtabs", expandtabs},
     {"find", text_find},
     {"format", text_format},
     {"index", text_index},
@@ -168,8 +217,12 @@ constexpr Entry methods[] = {
     {"isascii", isascii},
     {"isdecimal", all_are<is_digit>},
     {"isdigit", isdigit},
+    {"isidentifier", isidentifier},
     {"islower", text_islower},
+    {"isnumeric", all_are<is_number>},
+    {"isprintable", isprintable},
     {"isspace", isspace},
+    {"istitle", text_istitle},
     {"isupper", text_isupper},
     {"join", join},
     {"ljust", to_left},
@@ -189,14 +242,13 @@ constexpr Entry methods[] = {
     {"splitlines", text_splitlines},
     {"startswith", text_startswith},
     {"strip", strip_both},
+    {"swapcase", text_swapcase},
     {"title", text_title},
     {"upper", text_upper},
     {"zfill", zfill},
 };
 
-constexpr std::string_view other_methods[] = {
-    "casefold", "encode",      "expandtabs", "format_map", "isidentifier", "isnumeric",
-    "istitle",  "isprintable", "maketrans",  "swapcase",   "translate"};
+constexpr std::string_view other_methods[] = {"encode", "format_map", "maketrans", "translate"};
 
 }  // namespace
 

@@ -17,6 +17,9 @@ bool is_text_method(std::string_view name);
 
 Value text_upper(const std::string& text, Arguments& arguments);
 Value text_lower(const std::string& text, Arguments& arguments);
+Value text_casefold(const std::string& text, Arguments& arguments);
+Value text_swapcase(const std::string& text, Arguments& arguments);
+Value text_istitle(const std::string& text, Arguments& arguments);
 Value text_title(const std::string& text, Arguments& arguments);
 Value text_isupper(const std::string& text, Arguments& arguments);
 Value text_islower(const std::string& text, Arguments& arguments);

@@ -9,19 +9,19 @@ namespace graft::core::jinja {
 
 const Value* Dict::find(std::string_view key) const {
   for (const auto& [name, value] : items) {
-    if (name == key) return &value;
+    if (name.text() != nullptr && *name.text() == key) return &value;
   }
   return nullptr;
 }
 
 void Dict::set(std::string_view key, Value value) {
   for (auto& [name, old] : items) {
-    if (name == key) {
+    if (name.text() != nullptr && *name.text() == key) {
       old = std::move(value);
       return;
     }
   }
-  items.emplace_back(std::string(key), std::move(value));
+  items.emplace_back(key, std::move(value));
 }
 
 namespace {
@@ -84,7 +84,9 @@ Value::Value(Function v) : data_(std::make_shared<const Function>(std::move(v)))
 
 Value::Value(Dict v) {
   int most = 0;
-  for (const auto& [key, value] : v.items) most = std::max(most, value.nesting());
+  for (const auto& [key, value] : v.items) {
+    most = std::max({most, key.nesting(), value.nesting()});
+  }
   v.nesting = limited(most + 1);
   data_ = std::make_shared<const Dict>(std::move(v));
 }
@@ -94,7 +96,13 @@ Value Value::row(List items, RowKind kind) {
   for (const Value& item : items) most = std::max(most, item.nesting());
   Value out;
   out.data_ = Row{std::make_shared<const List>(std::move(items)), kind, limited(most + 1),
-                  kind == RowKind::generator ? std::make_shared<Progress>() : nullptr};
+                  kind == RowKind::generator ? std::make_shared<Progress>() : nullptr, nullptr};
+  return out;
+}
+
+Value Value::range(List items, Bounds bounds) {
+  Value out = row(std::move(items), RowKind::range);
+  std::get<Row>(out.data_).bounds = std::make_shared<const Bounds>(bounds);
   return out;
 }
 

@@ -16,9 +16,10 @@ namespace graft::core::jinja {
 class Value;
 using List = std::vector<Value>;
 
-/// Keys in the order of insertion; keys are strings.
+/// Keys in the order of insertion; most are strings. Those that are not are looked for by find_key() and set_key() of
+/// python.hpp, as Python says which of them are equal.
 struct Dict {
-  std::vector<std::pair<std::string, Value>> items;
+  std::vector<std::pair<Value, Value>> items;
   int nesting = 1;  // set when it becomes a value
   const Value* find(std::string_view key) const;
   void set(std::string_view key, Value value);
@@ -63,11 +64,16 @@ struct Progress {
   std::size_t used = 0;
   std::string failure;
 };
+/// What a range was made of.
+struct Bounds {
+  std::int64_t start = 0, stop = 0, step = 1;
+};
 struct Row {
   std::shared_ptr<const List> items;
   RowKind kind = RowKind::list;
   int nesting = 1;
-  std::shared_ptr<Progress> progress = {};  // of a generator
+  std::shared_ptr<Progress> progress = {};    // of a generator
+  std::shared_ptr<const Bounds> bounds = {};  // of a range
 };
 /// namespace(): the one thing that a template can change. It may hold itself, so the run owns it.
 struct Space {
@@ -93,6 +99,7 @@ class Value {
   static Value list(List items) { return row(std::move(items), RowKind::list); }
   static Value tuple(List items) { return row(std::move(items), RowKind::tuple); }
   static Value row(List items, RowKind kind);
+  static Value range(List items, Bounds bounds);
   /// What make(List&) puts into the list. Where it fails, so does who comes to the end of the items.
   template <class Make>
   static Value generator(const Make& make) {
@@ -146,6 +153,11 @@ class Value {
   Progress* progress() const {
     const auto* r = std::get_if<Row>(&data_);
     return r != nullptr ? r->progress.get() : nullptr;
+  }
+  /// Null where the value is no range.
+  const Bounds* bounds() const {
+    const auto* r = std::get_if<Row>(&data_);
+    return r != nullptr ? r->bounds.get() : nullptr;
   }
   const Dict* dict() const { return at<Dict>(); }
   const Loop* loop() const { return at<Loop>(); }

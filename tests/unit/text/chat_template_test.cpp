@@ -29,6 +29,18 @@ TEST(ChatTemplate, GoldensOfJinja) {
   }
 }
 
+/// Templates of gpt-oss read "thinking", others "reasoning_content"; conversations have either.
+TEST(ChatTemplate, ReasoningHasAllItsNames) {
+  const std::string source =
+      "{% for m in messages %}[{{ m.thinking }}|{{ m.reasoning_content }}|{{ m.reasoning }}]{% "
+      "endfor %}";
+  const auto of = [&](const Json& message) { return render(source, {{"messages", {message}}}); };
+  EXPECT_EQ(of({{"role", "assistant"}, {"reasoning_content", "a"}}), "[a|a|]");
+  EXPECT_EQ(of({{"role", "assistant"}, {"thinking", "b"}}), "[b|b|]");
+  EXPECT_EQ(of({{"role", "assistant"}, {"reasoning", "c"}, {"thinking", nullptr}}), "[None|c|c]");
+  EXPECT_EQ(of({{"role", "assistant"}, {"content", "d"}}), "[||]");
+}
+
 struct Refused {
   const char* source;
   const char* message;
@@ -59,6 +71,9 @@ TEST(ChatTemplate, RefusesWithLineAndColumn) {
       {"{{ a ! b }}", "unexpected character '!'"},
       {"{{ 12ab }}", "a number must not run into a name"},
       {"{{ 99999999999999999999 }}", "the integer is too large"},
+      {"{% for a, in x %}{% endfor %}", "expected 'in', but there is 'x'"},
+      {"{% set (n.a, b) = 1, 2 %}", "column 10: expected ')', but there is '.'"},
+      {"{% block a %}{% endblock %}{% block a %}{% endblock %}", "the block 'a' is there twice"},
       {"{% break %}", "'break' outside of a loop"},
       {"{% set true = 1 %}", "'true' cannot be set"},
       {"{{ f(*x, *y) }}", "an argument without a name after one with a name"},
