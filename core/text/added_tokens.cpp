@@ -30,17 +30,20 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Vocabulary& model
     by_content_[token.content] = i;
     by_id_[token.id] = i;
   }
+  Trie::Texts normalized, raw;
   for (const auto& [content, index] : by_content_) {
     AddedToken& token = tokens_[index];
     AlignedText normal;
     const bool changed = token.normalized && normalizer && normalizer(TextView(content), normal);
     if (changed) token.normal = normal.text;
-    const std::string& wanted = changed ? normal.text : content;
+    const std::string& wanted = changed ? token.normal : content;
     if (wanted.empty()) continue;
     Finder& finder = token.normalized ? normalized_ : raw_;
-    finder.trie.add(wanted, static_cast<std::int32_t>(index));
+    (token.normalized ? normalized : raw).emplace_back(wanted, static_cast<std::int32_t>(index));
     finder.begins[static_cast<unsigned char>(wanted[0])] = true;
   }
+  normalized_.trie = Trie(normalized);
+  raw_.trie = Trie(raw);
 }
 
 namespace {

@@ -70,7 +70,10 @@ void each_merge(const Vocabulary& vocabulary, const std::vector<Bpe::Merge>& mer
   struct Parts {
     std::string joined;
     std::uint64_t hashes[3];
+    std::int32_t id;  // of what they make, where no search is needed; else -1
   };
+  // Most files have the results of merges in the order of the merges. The id behind the last result; -1: not known yet.
+  std::int64_t next_id = -1;
   std::array<Parts, 32> some;
   for (std::size_t first = begin; first < end; first += some.size()) {
     const std::size_t count = std::min(some.size(), end - first);
@@ -80,7 +83,10 @@ void each_merge(const Vocabulary& vocabulary, const std::vector<Bpe::Merge>& mer
       parts.joined.assign(left).append(right.substr(std::min(prefix, right.size())));
       parts.hashes[0] = text_hash(left);
       parts.hashes[1] = text_hash(right);
-      parts.hashes[2] = text_hash(parts.joined);
+      const bool follows = !parts.joined.empty() && vocabulary.piece(next_id) == parts.joined;
+      parts.id = follows ? static_cast<std::int32_t>(next_id++) : -1;
+      if (!follows) next_id = -1;
+      parts.hashes[2] = follows ? parts.hashes[1] : text_hash(parts.joined);
       for (const std::uint64_t hash : parts.hashes) vocabulary.prefetch_slot(hash);
     }
     for (std::size_t i = 0; i < count; ++i) {
@@ -94,7 +100,10 @@ void each_merge(const Vocabulary& vocabulary, const std::vector<Bpe::Merge>& mer
       const Parts& parts = some[i];
       const std::int32_t left = require(merges[rank].left, parts.hashes[0], rank);
       const std::int32_t right = require(merges[rank].right, parts.hashes[1], rank);
-      each(rank, MergedIds{left, right, require(parts.joined, parts.hashes[2], rank)});
+      const std::int32_t joined =
+          parts.id >= 0 ? parts.id : require(parts.joined, parts.hashes[2], rank);
+      if (next_id < 0 && i + 1 == count) next_id = std::int64_t{joined} + 1;
+      each(rank, MergedIds{left, right, joined});
     }
   }
 }

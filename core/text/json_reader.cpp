@@ -7,7 +7,8 @@ namespace {
 
 class Reader {
  public:
-  Reader(std::string_view text, std::string_view who) : cursor_(text, who), who_(who) {}
+  Reader(std::string_view text, std::string_view who)
+      : cursor_(text, who), who_(who), size_(text.size()) {}
 
   TokenizerParts run() {
     // Brackets that never close are found before anything is done.
@@ -74,6 +75,7 @@ class Reader {
         make_vocabulary();
       } else if (key == "merges" && next == '[') {
         if (std::exchange(has_merges, true)) fail("model.merges is there twice");
+        reserve(parts_.merges);
         array([&] { merge(); });
       } else {
         if (into.contains(key)) fail(cat("the key \"", key, "\" is there twice"));
@@ -92,7 +94,15 @@ class Reader {
                     repeats = parts_.repeats()] { return Vocabulary(entries, who, repeats); });
   }
 
+  /// Room for what may come, in memory that is taken only as it is used: growing means copying.
+  template <class T>
+  void reserve(std::vector<T>& items) const {
+    constexpr std::size_t smallest = 24, most = 2'000'000;  // bytes of an item in the file; items
+    items.reserve(std::min(size_ / smallest, most));
+  }
+
   void vocabulary_of_ids() {
+    reserve(parts_.vocabulary);
     parts_.kind = TokenizerParts::Kind::ids;
     object([&](std::string_view piece) {
       const char next = cursor_.peek();
@@ -106,6 +116,8 @@ class Reader {
   }
 
   void vocabulary_of_scores() {
+    reserve(parts_.vocabulary);
+    reserve(parts_.scores);
     parts_.kind = TokenizerParts::Kind::scores;
     array([&] {
       cursor_.expect('[');
@@ -144,6 +156,7 @@ class Reader {
 
   JsonCursor cursor_;
   std::string_view who_;
+  std::size_t size_;
   TokenizerParts parts_;
 };
 

@@ -58,7 +58,7 @@ Bpe make_bpe(const Json& model, const TokenizerParts& parts, Tokenizer::Tables& 
   return {tables.vocabulary, parts.merges, std::move(options), who};
 }
 
-Unigram make_unigram(const Json& model, const TokenizerParts& parts, const Vocabulary& vocabulary,
+Unigram make_unigram(const Json& model, TokenizerParts& parts, Tokenizer::Tables& tables,
                      std::string_view who) {
   const Json& unk = part(model, "unk_id");
   std::optional<std::int64_t> id;
@@ -68,7 +68,10 @@ Unigram make_unigram(const Json& model, const TokenizerParts& parts, const Vocab
     }
     id = unk.get<std::int64_t>();
   }
-  return {vocabulary, parts.scores, id, flag(model, "byte_fallback", false, who), who};
+  const bool byte_fallback = flag(model, "byte_fallback", false, who);
+  Trie tree = Unigram::tree_of(parts.vocabulary, parts.scores);  // while the vocabulary is made
+  tables.vocabulary = parts.take_vocabulary(who);
+  return {tables.vocabulary, std::move(tree), parts.scores, id, byte_fallback, who};
 }
 
 WordPiece make_word_piece(const Json& model, const Vocabulary& vocabulary, std::string_view who) {
@@ -99,9 +102,9 @@ TextModel make_model(const Json& model, TokenizerParts& parts, Tokenizer::Tables
     throw Error(GRAFT_E_INVALID, cat(who, ": model.vocab must be ",
                                      by_scores ? "a list of [text, score]." : "an object of ids."));
   }
+  if (type == "Unigram") return make_unigram(model, parts, tables, who);
   tables.vocabulary = parts.take_vocabulary(who);
   if (type == "BPE") return make_bpe(model, parts, tables, who);
-  if (type == "Unigram") return make_unigram(model, parts, tables.vocabulary, who);
   if (type == "WordPiece") return make_word_piece(model, tables.vocabulary, who);
   const std::string unk = text_member(model, "unk_token", who);
   return WordLevel(tables.vocabulary, unk.empty() ? "<unk>" : unk);

@@ -2,62 +2,81 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <cstring>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 namespace graft::core {
 
-/// A tree of bytes. Its edges lie in one hash table, so that a step costs the same from every node.
+/// A tree of bytes. Nodes are numbered level by level, so that the children of one lie side by side and behind those of the
+/// one before. Where only one text goes on, the rest of it is kept as it is.
 class Trie {
  public:
-  Trie();
-  /// Room for this many edges, so that none has to move.
-  void reserve(std::size_t edges);
-  /// The later value of a text counts.
-  void add(std::string_view text, std::int32_t value);
-  /// The same of many, into an empty tree: quicker, as they are added in the order of their texts.
-  void add(const std::vector<std::pair<std::string_view, std::int32_t>>& texts);
+  using Texts = std::vector<std::pair<std::string_view, std::int32_t>>;
+  Trie() : Trie(Texts()) {}
+  /// The later value of a text counts; values are not negative. The empty text has none.
+  explicit Trie(const Texts& texts);
   bool empty() const { return values_.size() == 1; }
 
-  static constexpr std::int32_t root = 0;
-  /// The node that `byte` leads to, or -1.
-  std::int32_t step(std::int32_t node, char byte) const {
-    const auto b = static_cast<unsigned char>(byte);
-    if (node == root) return first_[b];
-    const std::uint64_t key = (static_cast<std::uint64_t>(node) << 8) | b;
-    for (std::size_t at = place(key);; at = (at + 1) & mask_) {
-      if (edges_[at].child < 0) return -1;
-      if (edges_[at].key == key) return edges_[at].child;
+  /// each(end, value) for the texts that begin at `at` of another one, the shortest first.
+  template <class Each>
+  void matches(std::string_view text, std::size_t at, const Each& each) const {
+    for (std::int32_t node = root; at < text.size();) {
+      node = step(node, text[at++]);
+      if (node < 0) return;
+      const std::int32_t value = values_[static_cast<std::size_t>(node)];
+      if (value >= 0) each(at, value);
+      if (value >= none) continue;
+      const Tail& tail = tails_[static_cast<std::size_t>(first_tail - value)];
+      const std::string_view rest = std::string_view(tail_texts_).substr(tail.begin, tail.size);
+      if (text.substr(at, rest.size()) == rest) each(at + rest.size(), tail.value);
+      return;
     }
   }
-  /// Of the text that ends at the node; -1 where none does.
-  std::int32_t value(std::int32_t node) const { return values_[static_cast<std::size_t>(node)]; }
 
   struct Match {
     std::int32_t value = -1;  // -1: none
     std::size_t length = 0;
   };
   /// The longest text that begins at `at`.
-  Match longest(std::string_view text, std::size_t at, std::int32_t from = root) const;
+  Match longest(std::string_view text, std::size_t at) const {
+    Match best;
+    matches(text, at, [&](std::size_t end, std::int32_t value) { best = {value, end - at}; });
+    return best;
+  }
 
  private:
-  struct Edge {
-    std::uint64_t key = 0;  // node * 256 + byte
-    std::int32_t child = -1;
+  static constexpr std::int32_t root = 0, none = -1, first_tail = -2;
+  struct Tail {
+    std::uint32_t begin = 0, size = 0;  // in tail_texts_
+    std::int32_t value = 0;
   };
-  std::size_t place(std::uint64_t key) const {
-    return static_cast<std::size_t>((key * 0x9E3779B97F4A7C15u) >> shift_) & mask_;
+  /// The node that `byte` leads to, or -1.
+  std::int32_t step(std::int32_t node, char byte) const {
+    if (node == root) return first_[static_cast<unsigned char>(byte)];
+    const auto at = static_cast<std::size_t>(node);
+    const std::uint32_t begin = children_[at], end = children_[at + 1];
+    constexpr std::uint32_t few = 8;
+    if (end - begin <= few) {
+      for (std::uint32_t child = begin; child < end; ++child) {
+        if (labels_[child] == byte) return static_cast<std::int32_t>(child);
+      }
+      return -1;
+    }
+    const char* labels = labels_.data();
+    const void* found = std::memchr(labels + begin, byte, end - begin);
+    return found == nullptr ? -1
+                            : static_cast<std::int32_t>(static_cast<const char*>(found) - labels);
   }
-  void grow(std::size_t capacity);
-  /// The node that `byte` leads to from `node`, which has no such one yet.
-  std::int32_t append(std::int32_t node, char byte);
 
-  std::array<std::int32_t, 256> first_{};
-  std::vector<Edge> edges_;
-  std::size_t mask_ = 0, used_ = 0;
-  int shift_ = 0;
-  std::vector<std::int32_t> values_;
+  std::array<std::int32_t, 256> first_{};  // the children of the root
+  std::vector<std::uint32_t> children_;  // by node: the first of its children; one more at the end
+  std::vector<char> labels_;             // by node: the byte that leads to it
+  std::vector<std::int32_t> values_;  // by node; none, or from first_tail down the number of a tail
+  std::vector<Tail> tails_;
+  std::string tail_texts_;
 };
 
 }  // namespace graft::core

@@ -14,11 +14,37 @@ constexpr double unk_penalty = 10;  // below the worst score
 constexpr std::size_t longest_piece = std::size_t{1} << 30;
 constexpr std::int32_t no_token = -1;
 
+std::vector<Vocabulary::Entry> entries_of(const Vocabulary& vocabulary) {
+  std::vector<Vocabulary::Entry> out;
+  for (std::int64_t id = 0; id < vocabulary.size(); ++id) {
+    if (vocabulary.has(id)) out.push_back({vocabulary.piece(id), id});
+  }
+  return out;
+}
+
 }  // namespace
 
 Unigram::Unigram(const Vocabulary& vocabulary, const std::vector<double>& scores,
                  std::optional<std::int64_t> unk, bool byte_fallback, std::string_view who)
-    : scores_(scores), byte_fallback_(byte_fallback) {
+    : Unigram(vocabulary, tree_of(entries_of(vocabulary), scores), scores, unk, byte_fallback,
+              who) {}
+
+Trie Unigram::tree_of(std::span<const Vocabulary::Entry> pieces,
+                      const std::vector<double>& scores) {
+  Trie::Texts texts;
+  texts.reserve(pieces.size());
+  for (const Vocabulary::Entry& piece : pieces) {
+    const auto id = static_cast<std::size_t>(piece.id);
+    if (id < scores.size() && !std::isnan(scores[id])) {
+      texts.emplace_back(piece.piece, static_cast<std::int32_t>(piece.id));
+    }
+  }
+  return Trie(texts);
+}
+
+Unigram::Unigram(const Vocabulary& vocabulary, Trie tree, const std::vector<double>& scores,
+                 std::optional<std::int64_t> unk, bool byte_fallback, std::string_view who)
+    : trie_(std::move(tree)), scores_(scores), byte_fallback_(byte_fallback) {
   if (unk) {
     if (*unk < 0 || *unk >= static_cast<std::int64_t>(scores.size())) {
       throw Error(GRAFT_E_INVALID, cat(who, ": the unk_id ", *unk, " is no token; ids are below ",
@@ -27,25 +53,14 @@ Unigram::Unigram(const Vocabulary& vocabulary, const std::vector<double>& scores
     unk_ = static_cast<std::int32_t>(*unk);
   }
   double least = std::numeric_limits<double>::max();
-  std::size_t bytes = 0;
   for (std::size_t i = 0; i < scores.size(); ++i) {
     if (std::isnan(scores[i])) continue;
     if (std::isinf(scores[i])) {
       throw Error(GRAFT_E_INVALID, cat(who, ": the score of token ", i, " is not finite."));
     }
     least = std::min(least, scores[i]);
-    bytes += vocabulary.piece(static_cast<std::int64_t>(i)).size();
   }
   unk_score_ = (least == std::numeric_limits<double>::max() ? 0 : least) - unk_penalty;
-  trie_.reserve(bytes / 2);
-  std::vector<std::pair<std::string_view, std::int32_t>> pieces;
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    const auto id = static_cast<std::int32_t>(i);
-    if (!std::isnan(scores[i]) && !vocabulary.piece(id).empty()) {
-      pieces.emplace_back(vocabulary.piece(id), id);
-    }
-  }
-  trie_.add(pieces);
   for (std::size_t byte = 0; byte < 256; ++byte) {
     constexpr char digits[] = "0123456789ABCDEF";
     const char name[] = {'<', '0', 'x', digits[byte >> 4], digits[byte & 15], '>'};
@@ -72,15 +87,10 @@ void Unigram::encode(const Vocabulary& vocabulary, std::string_view piece, Works
     utf8_next(piece, next);
     const double so_far = nodes[at].score;
     bool covered = false;  // some token is this one character
-    std::int32_t node = Trie::root;
-    for (std::size_t end = at; end < piece.size();) {
-      node = trie_.step(node, piece[end++]);
-      if (node < 0) break;
-      const std::int32_t id = trie_.value(node);
-      if (id < 0) continue;
+    trie_.matches(piece, at, [&](std::size_t end, std::int32_t id) {
       reach(at, end, so_far + scores_[static_cast<std::size_t>(id)], id);
       covered |= end == next;
-    }
+    });
     if (!covered) reach(at, next, so_far + unk_score_, no_token);
     at = next;
   }

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,11 @@ class Unigram {
   /// infinite or `unk` is no id.
   Unigram(const Vocabulary& vocabulary, const std::vector<double>& scores,
           std::optional<std::int64_t> unk, bool byte_fallback, std::string_view who);
+  /// The same with tree_of() made before, as that takes as long as the vocabulary.
+  Unigram(const Vocabulary& vocabulary, Trie tree, const std::vector<double>& scores,
+          std::optional<std::int64_t> unk, bool byte_fallback, std::string_view who);
+  /// Of pieces by id.
+  static Trie tree_of(std::span<const Vocabulary::Entry> pieces, const std::vector<double>& scores);
 
   /// Memory that encode() uses again from piece to piece.
   struct Workspace {

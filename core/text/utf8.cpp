@@ -67,6 +67,22 @@ bool is_utf8(std::string_view text) {
         continue;
       }
     }
+    // Two bytes and three without those that few texts have: most of what is not ASCII.
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
+    if (byte(0) < 0x80) {
+      ++at;
+      continue;
+    }
+    if (at + 3 <= text.size() && is_utf8_continuation(text[at + 1])) {
+      if (byte(0) >= 0xC2 && byte(0) <= 0xDF) {
+        at += 2;
+        continue;
+      }
+      if (byte(0) > 0xE0 && byte(0) < 0xED && is_utf8_continuation(text[at + 2])) {
+        at += 3;
+        continue;
+      }
+    }
     const std::size_t length = utf8_length_at(text, at);
     if (length == 0) return false;
     at += length;

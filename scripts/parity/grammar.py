@@ -41,8 +41,8 @@ METHODS = [".strip()", ".split()", ".split('a')", ".upper()", ".lower()", ".titl
            ".rjust(7)", ".center(9, '*')", ".partition(' ')", ".rpartition('a')", ".rsplit(' ', 1)", ".split(' ', 1)", ".split(none, 1)",
            ".removeprefix('a')", ".removesuffix('d')", ".rfind('a')", ".format(1, k=2)", ".capitalize()", ".splitlines(true)",
            ".items()", ".keys()", ".values()", ".copy()", ".get(3)", ".pop('k')", ".update({'k': 2})", "[1]", "[true]", "[none]", "[1:3]",
-           "[-2:]", "[::2]", "[3:0:-1]", ".0", ".role.upper()", ".n", ".args.q[1]", ".format_map({'k': 1})", ".startswith(('a', 'h'))",
-           ".count('a', 1)", ".items()|list|first", ".name", ".get('args', {}).get('r')", ".index('a')", ".encode()"]
+           "[-2:]", "[::2]", "[3:0:-1]", ".0", ".role.upper()", ".n", ".args.q[1]", ".startswith(('a', 'h'))",
+           ".count('a', 1)", ".items()|list|first", ".name", ".get('args', {}).get('r')", ".index('a')"]
 OPERATORS = ["+", "-", "*", "/", "//", "%", "**", "~", "==", "!=", "<", ">", "<=", ">=", "in", "not in", "and", "or"]
 
 
