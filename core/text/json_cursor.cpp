@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 #include <limits>
 #include <string>
@@ -25,7 +26,7 @@ const std::array<double, 309>& powers_of_ten() {
 }
 
 /// A number as Hugging Face's reader of JSON has it: rounded twice, so that it may be the neighbour of the nearest one.
-/// Where sums of scores are equal, that decides. `digits` are a number that from_chars() takes.
+/// Where sums of scores are equal, that decides. `digits` are a number of JSON.
 double quick_real(std::string_view digits) {
   constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t significand = 0;
@@ -159,28 +160,50 @@ void JsonCursor::unescape(std::string& out) {
   append_utf8(out, code);
 }
 
+/// Digits, at least one.
+bool JsonCursor::skip_digits() {
+  const std::size_t begin = at_;
+  while (at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9') ++at_;
+  return at_ > begin;
+}
+
 JsonCursor::Number JsonCursor::number() {
   peek();
   const std::size_t begin = at_;
-  while (at_ < text_.size() && std::string_view("+-.eE0123456789").find(text_[at_]) != text_.npos) {
-    ++at_;
-  }
-  const std::string_view digits = text_.substr(begin, at_ - begin);
-  Number out;
-  const char* last = digits.data() + digits.size();
-  const auto real = std::from_chars(digits.data(), last, out.value);
-  if (digits.empty() || real.ptr != last || real.ec != std::errc()) {
+  const auto has = [&](char c) { return at_ < text_.size() && text_[at_] == c; };
+  const auto require = [&](bool good) {
+    if (good) return;
     at_ = begin;
     fail("expected a number");
+  };
+  Number out;
+  out.whole = true;
+  if (has('-')) ++at_;
+  const std::size_t first = at_;
+  require(skip_digits());
+  require(text_[first] != '0' || at_ == first + 1);
+  if (has('.')) {
+    ++at_;
+    require(skip_digits());
+    out.whole = false;
   }
-  out.whole = digits.find_first_of(".eE") == digits.npos;
-  if (!out.whole) {
-    out.value = quick_real(digits);
-    return out;
+  if (has('e') || has('E')) {
+    ++at_;
+    if (has('+') || has('-')) ++at_;
+    require(skip_digits());
+    out.whole = false;
   }
-  if (std::from_chars(digits.data(), last, out.integer).ec != std::errc()) {
+  const std::string_view digits = text_.substr(begin, at_ - begin);
+  if (out.whole) {
+    const char* end = digits.data() + digits.size();
+    if (std::from_chars(digits.data(), end, out.integer).ec == std::errc()) {
+      out.value = static_cast<double>(out.integer);
+      return out;
+    }
     out.integer = std::numeric_limits<std::int64_t>::max();
   }
+  out.value = quick_real(digits);
+  require(std::isfinite(out.value));
   return out;
 }
 

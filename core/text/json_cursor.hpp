@@ -38,6 +38,7 @@ class JsonCursor {
 
  private:
   void unescape(std::string& out);
+  bool skip_digits();
   std::uint32_t hex4();
   /// The byte behind the string that begins at at_.
   std::size_t end_of_text() const;

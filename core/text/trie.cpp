@@ -8,18 +8,21 @@ namespace {
 /// A text by its first eight bytes, which tell most of them apart.
 struct Sorted {
   std::uint64_t key = 0;
-  std::uint32_t place = 0, size = 0;
+  const char* data = nullptr;
+  std::uint32_t size = 0, place = 0;
 
   Sorted(std::string_view text, std::size_t at)
-      : place(static_cast<std::uint32_t>(at)), size(static_cast<std::uint32_t>(text.size())) {
+      : data(text.data()),
+        size(static_cast<std::uint32_t>(text.size())),
+        place(static_cast<std::uint32_t>(at)) {
     for (std::size_t i = 0; i < 8; ++i) {
       key = (key << 8) | (i < text.size() ? static_cast<unsigned char>(text[i]) : 0u);
     }
   }
-  unsigned char byte(const Trie::Texts& texts, std::uint32_t depth) const {
-    return static_cast<unsigned char>(depth < 8
-                                          ? key >> (56 - 8 * depth)
-                                          : static_cast<std::uint64_t>(texts[place].first[depth]));
+  std::string_view text() const { return {data, size}; }
+  unsigned char byte(std::uint32_t depth) const {
+    return static_cast<unsigned char>(depth < 8 ? key >> (56 - 8 * depth)
+                                                : static_cast<std::uint64_t>(data[depth]));
   }
 };
 
@@ -30,9 +33,9 @@ std::vector<Sorted> sorted(const Trie::Texts& texts) {
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (!texts[i].first.empty()) out.emplace_back(texts[i].first, i);
   }
-  std::sort(out.begin(), out.end(), [&](const Sorted& a, const Sorted& b) {
+  std::sort(out.begin(), out.end(), [](const Sorted& a, const Sorted& b) {
     if (a.key != b.key) return a.key < b.key;
-    const int sign = texts[a.place].first.compare(texts[b.place].first);
+    const int sign = a.text().compare(b.text());
     return sign != 0 ? sign < 0 : a.place < b.place;
   });
   return out;
@@ -49,6 +52,7 @@ Trie::Trie(const Texts& texts) : values_(1, none) {
   first_.fill(-1);
   const std::vector<Sorted> order = sorted(texts);
   labels_.push_back(0);
+  std::vector<std::string_view> tails;
   std::vector<Range> level{{0, static_cast<std::uint32_t>(order.size())}}, next;
   for (std::uint32_t depth = 0; !level.empty(); ++depth, level.swap(next)) {
     next.clear();
@@ -61,11 +65,11 @@ Trie::Trie(const Texts& texts) : values_(1, none) {
         values_[node] = texts[order[at].place].second;
       }
       while (at < range.end) {
-        const unsigned char byte = order[at].byte(texts, depth);
+        const unsigned char byte = order[at].byte(depth);
         const Sorted& first = order[at];
         const std::uint32_t begin = at;
         do ++at;
-        while (at < range.end && order[at].byte(texts, depth) == byte);
+        while (at < range.end && order[at].byte(depth) == byte);
         if (depth == 0) first_[byte] = static_cast<std::int32_t>(values_.size());
         labels_.push_back(static_cast<char>(byte));
         const bool ends_alone = at == begin + 1 && first.size > depth + 1;
@@ -73,15 +77,24 @@ Trie::Trie(const Texts& texts) : values_(1, none) {
                                      : none);
         next.push_back({ends_alone ? at : begin, at});
         if (!ends_alone) continue;
-        const auto& [text, value] = texts[first.place];
-        tails_.push_back(
-            {static_cast<std::uint32_t>(tail_texts_.size()), first.size - depth - 1, value});
-        tail_texts_.append(text.substr(depth + 1));
+        tails_.push_back({0, first.size - depth - 1, static_cast<std::int32_t>(first.place)});
+        tails.push_back(first.text().substr(depth + 1));
       }
       ++node;
     }
   }
   children_.push_back(static_cast<std::uint32_t>(values_.size()));
+  // They lie all over the memory: some are on their way while others are copied.
+  constexpr std::size_t ahead = 16;
+  for (std::size_t i = 0; i < tails.size(); ++i) {
+    if (i + ahead < tails.size()) {
+      __builtin_prefetch(tails[i + ahead].data());
+      __builtin_prefetch(&texts[static_cast<std::size_t>(tails_[i + ahead].value)]);
+    }
+    tails_[i].value = texts[static_cast<std::size_t>(tails_[i].value)].second;
+    tails_[i].begin = static_cast<std::uint32_t>(tail_texts_.size());
+    tail_texts_.append(tails[i]);
+  }
 }
 
 }  // namespace graft::core
