@@ -13,10 +13,21 @@
 namespace graft::core {
 namespace {
 
-constexpr int kRounds = 5;  // products with x^T x before the last one
+// Products with x^T x before the last one: from nothing, and from the components of a batch before.
+constexpr int kRounds = 5, kFurtherRounds = 3;
 
 std::size_t size(std::int64_t n) {
   return static_cast<std::size_t>(n);
+}
+
+double dot(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum[4] = {0, 0, 0, 0};  // four chains of additions at once
+  std::size_t i = 0;
+  for (; i + 4 <= a.size(); i += 4) {
+    for (std::size_t k = 0; k < 4; ++k) sum[k] += a[i + k] * b[i + k];
+  }
+  for (; i < a.size(); ++i) sum[0] += a[i] * b[i];
+  return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
 /// Makes the columns of y [n, c] orthonormal (Gram and Schmidt, twice); one that depends on those
@@ -26,17 +37,14 @@ void make_orthonormal(std::vector<float>& y, std::size_t n, std::size_t c) {
   for (std::size_t k = 0; k < c; ++k) {
     std::vector<double>& x = columns[k];
     for (std::size_t i = 0; i < n; ++i) x[i] = static_cast<double>(y[i * c + k]);
-    const auto length = [&] {
-      return std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
-    };
-    const double before = length();
+    const double before = std::sqrt(dot(x, x));
     for (int pass = 0; pass < 2; ++pass) {
       for (std::size_t j = 0; j < k; ++j) {
-        const double d = std::inner_product(x.begin(), x.end(), columns[j].begin(), 0.0);
+        const double d = dot(x, columns[j]);
         for (std::size_t i = 0; i < n; ++i) x[i] -= d * columns[j][i];
       }
     }
-    const double norm = length();
+    const double norm = std::sqrt(dot(x, x));
     for (double& v : x) v = norm > 1e-6 * before ? v / norm : 0;
     for (std::size_t i = 0; i < n; ++i) y[i * c + k] = static_cast<float>(x[i]);
   }
@@ -70,17 +78,21 @@ void eigen(std::vector<double>& a, std::vector<double>& v, std::size_t n) {
   }
 }
 
-/// The leading right singular vectors of x [rows, features], and their singular values.
+/// The leading right singular vectors of x [rows, features], and their singular values. `before`: those
+/// of most of its rows, or none.
 Components leading(const std::vector<float>& x, std::int64_t rows, std::int64_t features,
-                   std::int64_t wanted, const Multiply& multiply) {
+                   std::int64_t wanted, const Components& before, const Multiply& multiply) {
   const std::int64_t columns = std::min({2 * wanted + 8, rows, features});
   const std::size_t f = size(features), c = size(columns), n = size(wanted);
   std::vector<float> y(f * c);
   for (std::size_t i = 0; i < y.size(); ++i) {
     y[i] = static_cast<float>(random_unit(random_bits(1, 2, i)) - 0.5);
   }
+  for (std::size_t k = 0; k < std::min(size(before.n), c); ++k) {
+    for (std::size_t j = 0; j < f; ++j) y[j * c + k] = before.vectors[k * f + j];
+  }
   make_orthonormal(y, f, c);
-  for (int round = 0; round < kRounds; ++round) {
+  for (int round = 0; round < (before.n > 0 ? kFurtherRounds : kRounds); ++round) {
     y = multiply(x, rows, y, columns).w;
     make_orthonormal(y, f, c);
   }
@@ -193,8 +205,8 @@ bool PrincipalComponents::add(const std::vector<float>& rows, const Multiply& mu
     }
   }
   seen_ += static_cast<std::int64_t>(n);
-  Components now =
-      leading(x, static_cast<std::int64_t>(x.size() / f), result_.features, most_, multiply);
+  Components now = leading(x, static_cast<std::int64_t>(x.size() / f), result_.features, most_,
+                           result_, multiply);
   const double all = std::accumulate(square_.begin(), square_.end(), 0.0);
   cosines_.clear();
   for (std::size_t k = 0; k < size(now.n); ++k) {

@@ -14,6 +14,7 @@ namespace {
 
 /// Components that have not settled by then are taken as they are.
 constexpr std::int64_t kMostBatches = 500;
+constexpr std::int64_t kTold = 5;  // batches between two words to who waits
 
 std::size_t size(std::int64_t n) {
   return static_cast<std::size_t>(n);
@@ -134,6 +135,12 @@ class Pass {
                                               [&](double c) { return c >= seen_.settled; }));
     }
     return std::all_of(groups_.begin(), groups_.end(), [](const Group& g) { return g.settled; });
+  }
+
+  std::string progress() const {
+    const auto settled =
+        std::count_if(groups_.begin(), groups_.end(), [](const Group& g) { return g.settled; });
+    return cat("components of ", settled, " of ", groups_.size(), " inputs have settled");
   }
 
   /// There are components of all inputs.
@@ -261,6 +268,7 @@ InputPass input_pass(const Device& device, std::function<Model()> open, Batches&
     while (!pass.done() && done < kMostBatches) {
       pass.run(batches.micro_step(done % batches.micro_steps()));
       ++done;
+      if (done % kTold == 0) log.info("run", cat("batch ", done, ": ", pass.progress()));
       if (pass.begun()) {
         next(done);
       } else if (done == batches.micro_steps()) {

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets into corpus/: small files of every kind. The standard library only."""
+"""Writes the seeds of the fuzz targets into corpus/: small files of every kind, those of torch.save from
+tests/golden. The standard library only."""
 import base64
 import json
 import pathlib
+import shutil
 import struct
+import zipfile
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 ALPHABET = {c: i for i, c in enumerate("abcdefghijklmnopqrstuvwxyzTR0123456789\u0120\u010a\u00c3\u00a9<>")}
@@ -112,6 +115,11 @@ def main():
         (CORPUS / "chat-template" / f"{name}.jinja").write_text(text)
     for name, kind in (("unigram", 1), ("bpe", 2)):
         (CORPUS / "sentencepiece" / f"{name}.model").write_bytes(sentencepiece(kind))
+    for file in (CORPUS.parents[1] / "golden" / "data" / "tensors").glob("torch*.bin"):
+        shutil.copy(file, CORPUS / "torch-file" / file.name)
+        with zipfile.ZipFile(file) as archive:
+            inner = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            (CORPUS / "torch-file" / f"{file.stem}.pkl").write_bytes(archive.read(inner))
 
 
 if __name__ == "__main__":

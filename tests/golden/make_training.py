@@ -109,6 +109,13 @@ METHODS = {
         model="llama-biases-v4", examples=8, optimizer=dict(lr=5e-2), loop=dict(steps=10, clip=2.0),
         adapter=dict(peft_type="ADALORA", init_r=5, target_r=3, lora_alpha=9, tinit=2, tfinal=3, deltaT=2, total_step=10,
                      orth_reg_weight=0.3, target_modules=["q_proj", "v_proj", "down_proj"])),
+    "adalora-bias": dict(
+        about="AdaLoRA, and every bias of the model", model="llama-biases-v4", examples=8, loop=dict(steps=7),
+        adapter=dict(peft_type="ADALORA", init_r=3, target_r=2, lora_alpha=9, tinit=1, tfinal=2, deltaT=2, total_step=7,
+                     bias="all", target_modules=["q_proj", "down_proj"])),
+    "dora-bias": dict(
+        about="DoRA, and the biases of the layers that it is at", model="llama-biases-v4", examples=8,
+        adapter=dict(r=2, lora_alpha=3, use_dora=True, bias="lora_only", target_modules=["v_proj", "down_proj", "up_proj"])),
     "randlora": dict(
         about="RandLoRA on layers of several shapes", model="llama-gqa-tied", examples=8, optimizer=dict(lr=3e-2),
         adapter=dict(peft_type="RANDLORA", r=5, randlora_alpha=7, target_modules=["q_proj", "k_proj", "down_proj"])),

@@ -47,16 +47,16 @@ struct AdaLora {
       "rank_pattern": {"type": "object", "default": {}, "x-graft-overrides": "kept",
         "x-graft-suffix": ".lora_E",
         "additionalProperties": {"type": "array", "items": {"type": "boolean"}},
-        "description": "Which of the first ranks a layer has kept; its ranks then stay"}
-    }})";
+        "description": "Which of the first ranks a layer has kept; its ranks then stay"},
+      )" GRAFT_BIAS_OPTION "}}";
   static constexpr const char* storage = R"({
     "peft_type": "ADALORA",
     "fields": {"init_rank": "init_r", "target_rank": "target_r",
                "alpha": {"key": "lora_alpha", "missing": 8}, "dropout": "lora_dropout",
                "total_steps": "total_step", "tinit": "tinit", "tfinal": "tfinal",
                "delta_t": "deltaT", "beta1": "beta1", "beta2": "beta2",
-               "orthogonality": "orth_reg_weight", "rank_pattern": "rank_pattern"},
-    "constants": {"bias": "none", "fan_in_fan_out": false, "use_dora": false, "lora_bias": false,
+               "orthogonality": "orth_reg_weight", "rank_pattern": "rank_pattern", "bias": "bias"},
+    "constants": {"fan_in_fan_out": false, "use_dora": false, "lora_bias": false,
                   "use_qalora": false, "layer_replication": null},
     "ignored": ["r", "alpha_pattern", "use_rslora", "init_lora_weights", )" GRAFT_LORA_IGNORED "]}";
 

@@ -21,12 +21,12 @@ struct Dora {
       R"({)" GRAFT_LORA_TARGETS
       R"(, "type": "object", "additionalProperties": false, "properties": {)" GRAFT_LORA_OPTIONS
       R"(, "init": {"type": "string", "enum": ["kaiming", "gaussian"], "default": "kaiming",
-        "description": "A of linear layers: uniform within 1 / sqrt(in_features), or normal / rank"}
-      }})";
+        "description": "A of linear layers: uniform within 1 / sqrt(in_features), or normal / rank"},
+      )" GRAFT_BIAS_OPTION "}}";
   static constexpr const char* storage = R"({"peft_type": "LORA", "fields": {)" GRAFT_LORA_FIELDS
                                          R"(, "init": {"key": "init_lora_weights",
-                    "values": {"kaiming": [true, false], "gaussian": ["gaussian"]}}},
-      "constants": {"use_dora": true, "bias": "none", "fan_in_fan_out": false, "lora_bias": false,
+                    "values": {"kaiming": [true, false], "gaussian": ["gaussian"]}}, "bias": "bias"},
+      "constants": {"use_dora": true, "fan_in_fan_out": false, "lora_bias": false,
                     "use_qalora": false, "layer_replication": null},
       "ignored": [)" GRAFT_LORA_IGNORED "]}";
 

@@ -1,7 +1,9 @@
 // Every method through a whole decoder: gradients against central differences in f64, what a fresh one
 // changes, and what wrong options are told.
+#include "core/adapt/adapter_files.hpp"
 #include "tests/unit/adapt/decoder_step.hpp"
 #include "tests/unit/base/expect_error.hpp"
+#include "tests/unit/base/temporary_folder.hpp"
 
 namespace graft::core {
 namespace {
@@ -30,6 +32,11 @@ const std::vector<Case>& cases() {
          {{{"targets", {"q_proj", "o_proj", "embed_tokens", "lm_head"}}},
           {{"rank", 2}, {"alpha", 3}}}}},
        "magnitude"},  // of A and B a part is left out by definition; tests/golden has them
+      {"dora_biases", {{"dora", {kSome, {{"rank", 2}, {"alpha", 3}, {"bias", "all"}}}}}, "bias"},
+      {"adalora_biases",
+       {{"adalora",
+         {kSome,
+          {{"init_rank", 3}, {"target_rank", 2}, {"total_steps", 9}, {"bias", "lora_only"}}}}}},
       {"pissa", {{"lora", {kSome, {{"rank", 2}, {"alpha", 3}, {"init", "pissa"}}}}}},
       {"olora", {{"lora", {kSome, {{"rank", 2}, {"alpha", 3}, {"init", "olora"}}}}}},
       {"adalora",
@@ -113,6 +120,63 @@ TEST_P(Methods, GradientsMatchCentralDifferences) {
 
 INSTANTIATE_TEST_SUITE_P(Each, Methods, testing::ValuesIn(cases()),
                          [](const auto& one) { return std::string(one.param.name); });
+
+/// Folders of two bottleneck adapters of one width, with random weights, and their fusion.
+class Fusion : public testing::Test {
+ protected:
+  MethodEntry entry(const Json& options) {
+    MethodEntry fusion = entry_of("adapter_fusion", Json::object(), options);
+    Json seen = Json::array();
+    for (const char* name : {"first", "second"}) {
+      const MethodEntry inner =
+          entry_of("adapter", Json::object(),
+                   {{"reduction", 3}, {"activation", "tanh"}, {"attention", true}});
+      AdapterSet set(decoder_sites(tiny_.config()), {inner},
+                     test::tensors_of(decoder_tensors(tiny_.config())), Log{});
+      std::vector<StoredTensor> tensors;
+      for (const Parameter& p : set.parameters()) {
+        Parameter random{};
+        random.name = name + p.name;
+        random.dims = p.dims;
+        random.init = GRAFT_INIT_NORMAL;
+        random.init_scale = 0.4;
+        tensors.push_back(
+            {p.name, p.dims, [values = initial_values(random, 3)] { return values; }, p.key});
+      }
+      const fs::path path = folder_.path() / name;
+      MethodEntry named = inner;
+      named.name = name;
+      save_adapter(path, named, tensors, {}, {});
+      seen.push_back({{"name", name}, {"path", path.string()}, {"options", inner.options}});
+      fusion.fuses.push_back(name);
+    }
+    fusion.tokens["adapters"] = seen;
+    return fusion;
+  }
+
+  TinyModel tiny_;
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(Fusion, GradientsMatchCentralDifferences) {
+  const Json switches[] = {
+      Json::object(),
+      {{"residual_before", true}, {"value_before_softmax", false}, {"regularization", false}},
+      {{"query_before", true}, {"key", false}, {"value_init", "normal"}}};
+  for (const Json& options : switches) {
+    SCOPED_TRACE(options.dump());
+    Step step(tiny_, {entry(options)});
+    int trained = 0;
+    for (const Parameter& p : step.parameters()) trained += p.trained() ? 1 : 0;
+    EXPECT_EQ(step.with_gradient.size(), static_cast<std::size_t>(trained));
+    for (const std::string& name : step.with_gradient) {
+      EXPECT_EQ(name.find("adapter_"), name.npos) << name << " belongs to a fused adapter";
+    }
+    expect_right_gradients(step, "query.weight");
+    expect_right_gradients(step, "value");
+    if (options.value("key", true)) expect_right_gradients(step, "key.weight");
+  }
+}
 
 TEST(FullFineTuning, KeepsATiedHeadTied) {
   const TinyModel tiny(test::tiny_config(1, {{"tie_word_embeddings", true}}));
