@@ -30,7 +30,7 @@ double dot(const std::vector<double>& a, const std::vector<double>& b) {
   return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
-/// Makes the columns of y [n, c] orthonormal (Gram and Schmidt, twice); one that depends on those
+/// Makes the columns of y [n, c] orthonormal (Gram and Schmidt, modified); one that depends on those
 /// before it becomes 0.
 void make_orthonormal(std::vector<float>& y, std::size_t n, std::size_t c) {
   std::vector<std::vector<double>> columns(c, std::vector<double>(n));
@@ -38,11 +38,9 @@ void make_orthonormal(std::vector<float>& y, std::size_t n, std::size_t c) {
     std::vector<double>& x = columns[k];
     for (std::size_t i = 0; i < n; ++i) x[i] = static_cast<double>(y[i * c + k]);
     const double before = std::sqrt(dot(x, x));
-    for (int pass = 0; pass < 2; ++pass) {
-      for (std::size_t j = 0; j < k; ++j) {
-        const double d = dot(x, columns[j]);
-        for (std::size_t i = 0; i < n; ++i) x[i] -= d * columns[j][i];
-      }
+    for (std::size_t j = 0; j < k; ++j) {
+      const double d = dot(x, columns[j]);
+      for (std::size_t i = 0; i < n; ++i) x[i] -= d * columns[j][i];
     }
     const double norm = std::sqrt(dot(x, x));
     for (double& v : x) v = norm > 1e-6 * before ? v / norm : 0;

@@ -7,13 +7,15 @@
 namespace graft::core {
 
 Field field_of(const Json& text) {
-  if (text.is_string()) return {text.get<std::string>(), nullptr, nullptr, false};
+  if (text.is_string()) return {text.get<std::string>(), nullptr, nullptr, false, false};
   return {text.at("key").get<std::string>(), text.value("missing", Json(nullptr)),
-          text.value("values", Json(nullptr)), text.value("float", false)};
+          text.value("values", Json(nullptr)), text.value("float", false),
+          text.value("null", false)};
 }
 
 Json theirs(const Field& field, const Json& ours) {
   if (field.is_float && ours.is_number_integer()) return ours.get<double>();
+  if (field.no_empty && is_empty(ours)) return nullptr;
   if (field.values.is_null()) return ours;
   const auto found = field.values.find(ours.is_string() ? ours.get<std::string>() : ours.dump());
   if (found == field.values.end()) {

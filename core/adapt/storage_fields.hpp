@@ -12,9 +12,10 @@ struct Field {
   std::string key;
   Json missing, values;
   bool is_float = false;  ///< whole numbers are written with a point
+  bool no_empty = false;  ///< what is empty is written as null
 };
 
-/// The text of a storage's "fields": a key, or {"key", "missing", "values", "float"}.
+/// The text of a storage's "fields": a key, or {"key", "missing", "values", "float", "null"}.
 Field field_of(const Json& text);
 
 /// The option's value as the file has it, and the other way round. Both throw GRAFT_E_INVALID for a

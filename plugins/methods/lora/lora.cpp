@@ -52,7 +52,7 @@ struct Lora {
                                "gaussian": ["gaussian"], "pissa": ["pissa"],
                                "olora": ["olora"], "loftq": [true], "eva": ["eva"]}},
       "eva_config": "eva_config",
-      "bias": "bias", "trainable_tokens": "trainable_token_indices"},
+      "bias": "bias", "trainable_tokens": {"key": "trainable_token_indices", "null": true}},
       "constants": {"fan_in_fan_out": false, "use_dora": false, "lora_bias": false,
                     "use_qalora": false, "layer_replication": null},
       "ignored": [)" GRAFT_LORA_IGNORED "]}";
