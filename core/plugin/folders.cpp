@@ -1,8 +1,10 @@
 // Where plugins are looked for. Never in the current folder, nor beside a model.
-#include <dlfcn.h>
-
 #include <algorithm>
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <fstream>
 
 #include "core/base/error.hpp"
 #include "core/plugin/registry.hpp"
@@ -13,15 +15,23 @@ namespace {
 const char kSubfolder[] = "graft/plugins/0";
 static_assert(GRAFT_ABI_MAJOR == 0, "the folder is named after the ABI's major version");
 
-// The folder of the library, or of the program, that this code is part of.
+// The folder of the library, or of the program, that this code is part of. The loader knows it by the name
+// it was given, which may be relative to another folder by now; the kernel knows the file.
 fs::path own_folder() {
-  std::error_code bad;
-  Dl_info where{};
-  if (dladdr(reinterpret_cast<const void*>(&own_folder), &where) != 0 && where.dli_fname) {
-    // A program's own name may be relative to where it was started, or found through PATH.
-    const fs::path name = where.dli_fname;
-    const fs::path real = fs::canonical(name.is_absolute() ? name : "/proc/self/exe", bad);
+  const auto here = reinterpret_cast<std::uintptr_t>(&own_folder);
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    std::uintptr_t begin = 0, end = 0;
+    int at = 0;
+    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %*s %n", &begin, &end,
+                    &at) < 2 ||
+        here < begin || here >= end) {
+      continue;
+    }
+    std::error_code bad;
+    const fs::path real = fs::canonical(line.substr(static_cast<std::size_t>(at)), bad);
     if (!bad) return real.parent_path();
+    break;
   }
   return {};
 }

@@ -252,6 +252,8 @@ static inline void expand_block(Format format, Bytes block, float* out) {
   }
 }
 
+constexpr float kInt8Step = 7.874015748031496e-3f;  // 1 / 127
+
 // ---- matrices -----------------------------------------------------------------------------------
 
 /// Scale of block `b` of an nf4 or fp4 matrix.
@@ -304,7 +306,7 @@ static inline void expand(const graft_quant* q, Format format, int64_t row, int6
   if (format == kInt8) {
     const int8_t* codes = (const int8_t*)q->data + row * q->columns + column;
     const float scale = ((const float*)q->aux[0])[row];
-    for (int64_t i = 0; i < n; ++i) out[i] = (float)codes[i] * scale * 7.874015748031496e-3f;
+    for (int64_t i = 0; i < n; ++i) out[i] = (float)codes[i] * scale * kInt8Step;
     return;
   }
   const int64_t size = q->block_elements;

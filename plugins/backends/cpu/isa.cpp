@@ -1,3 +1,4 @@
+#include <cpuid.h>
 #include <sched.h>
 
 #include <cstdlib>
@@ -7,10 +8,20 @@
 
 namespace graft_cpu {
 
+namespace {
+
+/// clang 14 does not know the name of this one.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
+}  // namespace
+
 Isa usable_isa() {
   __builtin_cpu_init();
   Isa isa = Isa::kBaseline;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
     isa = Isa::kAvx2;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))

@@ -1,6 +1,5 @@
 // Quantized matrices: expanded run by run, and multiplied by a few rows as they lie.
-#include <graft/quant.hpp>
-
+#include "plugins/backends/cpu/isa/blocks.hpp"
 #include "plugins/backends/cpu/isa/gemm.hpp"
 #include "plugins/backends/cpu/isa/quant_kernels.hpp"
 
@@ -9,69 +8,15 @@ namespace GRAFT_ISA {
 
 namespace {
 
-using graft::quant::Format;
-
-// ---- a book of 16 values --------------------------------------------------------------------
-
-#if defined(__AVX512F__)
-struct Book {
-  __m512 values;
-};
-GRAFT_INLINE Book book_of(const float* book, float scale) {
-  return {_mm512_mul_ps(_mm512_loadu_ps(book), _mm512_set1_ps(scale))};
-}
-/// The W elements of W / 2 bytes, the high nibble of each byte first.
-GRAFT_INLINE F look_up(const Book& book, const uint8_t* bytes) {
-  int32_t words[2];
-  memcpy(words, bytes, 8);
-  const __m512i shifts =
-      _mm512_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24, 4, 0, 12, 8, 20, 16, 28, 24);
-  const __m512i both =
-      _mm512_inserti64x4(_mm512_set1_epi32(words[0]), _mm256_set1_epi32(words[1]), 1);
-  return (F)_mm512_permutexvar_ps(_mm512_srlv_epi32(both, shifts), book.values);
-}
-#elif defined(__AVX2__)
-struct Book {
-  __m256 low, high;
-};
-GRAFT_INLINE Book book_of(const float* book, float scale) {
-  const __m256 s = _mm256_set1_ps(scale);
-  return {_mm256_mul_ps(_mm256_loadu_ps(book), s), _mm256_mul_ps(_mm256_loadu_ps(book + 8), s)};
-}
-GRAFT_INLINE F look_up(const Book& book, const uint8_t* bytes) {
-  int32_t word;
-  memcpy(&word, bytes, 4);
-  const __m256i code =
-      _mm256_srlv_epi32(_mm256_set1_epi32(word), _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24));
-  const __m256 low = _mm256_permutevar8x32_ps(book.low, code);
-  const __m256 high = _mm256_permutevar8x32_ps(book.high, code);
-  return (F)_mm256_blendv_ps(low, high, (__m256)_mm256_slli_epi32(code, 28));
-}
-#else
-struct Book {
-  float values[16];
-};
-GRAFT_INLINE Book book_of(const float* book, float scale) {
-  Book own;
-  for (int i = 0; i < 16; ++i) own.values[i] = book[i] * scale;
-  return own;
-}
-GRAFT_INLINE F look_up(const Book& book, const uint8_t* bytes) {
-  F x;
-  for (int i = 0; i < W; i += 2) {
-    x[i] = book.values[bytes[i / 2] >> 4];
-    x[i + 1] = book.values[bytes[i / 2] & 15];
-  }
-  return x;
-}
-#endif
+constexpr int64_t kRun = 256;  // elements that are expanded one by one at a time
 
 /// body(j, count, first, scale) for the pieces of n elements from `first` on that share a scale.
 template <class Body>
 GRAFT_INLINE void by_scale(const graft_quant* q, int64_t first, int64_t n, Body body) {
-  for (int64_t j = 0; j < n;) {
-    const int64_t block = (first + j) / q->block_elements;
-    const int64_t count = least((block + 1) * q->block_elements - (first + j), n - j);
+  const int64_t size = q->block_elements;
+  int64_t block = first / size, end = (block + 1) * size - first;
+  for (int64_t j = 0; j < n; ++block, end += size) {
+    const int64_t count = least(end, n) - j;
     body(j, count, first + j, graft::quant::book_scale(q, block));
     j += count;
   }
@@ -80,12 +25,18 @@ GRAFT_INLINE void by_scale(const graft_quant* q, int64_t first, int64_t n, Body 
 template <class Out>
 void expand_book(const graft_quant* q, int64_t first, int64_t n, Out* out) {
   const float* values = (const float*)q->aux[2];
+  const Pairs book = pairs_of(values);
   by_scale(q, first, n, [&](int64_t j, int64_t count, int64_t at, float scale) {
     const uint8_t* bytes = (const uint8_t*)q->data + at / 2;
-    const Book book = book_of(values, scale);
     int64_t i = 0;
-    if (at % 2 == 0)
-      for (; i + W <= count; i += W) store(out + j + i, look_up(book, bytes + i / 2));
+    if (at % 2 == 0) {
+      for (; i + 32 <= count; i += 32) {
+        F x[kPairs];
+        look_up(book, bytes + i / 2, x);
+        GRAFT_UNROLL
+        for (int v = 0; v < kPairs; ++v) store(out + j + i + v * W, x[v] * scale);
+      }
+    }
     for (; i < count; ++i) {
       const int byte = ((const uint8_t*)q->data)[(at + i) / 2];
       put(out + j + i, values[(at + i) % 2 ? byte & 15 : byte >> 4] * scale);
@@ -93,54 +44,99 @@ void expand_book(const graft_quant* q, int64_t first, int64_t n, Out* out) {
   });
 }
 
-constexpr int64_t kRun = 256;  // a whole number of blocks of every format of GGUF
+/// Elements that do not fill blocks are expanded one by one.
+template <class Out>
+void expand_part(const graft_quant* q, Format format, int64_t row, int64_t column, int64_t n,
+                 Out* out) {
+  float part[kRun];
+  for (int64_t j = 0; j < n; j += kRun) {
+    const int64_t count = least(kRun, n - j);
+    graft::quant::expand(q, format, row, column + j, count, part);
+    strip(count, [&](int64_t i, auto some) { store(out + j + i, load(part + i, some), some); });
+  }
+}
+
+template <class Out>
+void expand_int8(const graft_quant* q, int64_t row, int64_t column, int64_t n, Out* out) {
+  const int8_t* codes = (const int8_t*)q->data + row * q->columns + column;
+  const float scale = ((const float*)q->aux[0])[row];
+  int64_t j = 0;
+  for (; j + W <= n; j += W)
+    store(out + j, real(signed_at((Bytes)codes + j)) * scale * graft::quant::kInt8Step);
+  for (; j < n; ++j) put(out + j, (float)codes[j] * scale * graft::quant::kInt8Step);
+}
 
 template <class Out>
 void expand_run(const graft_quant* q, Format format, int64_t row, int64_t column, int64_t n,
                 Out* out) {
   if (format == graft::quant::kBook4) return expand_book(q, row * q->columns + column, n, out);
-  if constexpr (sizeof(Out) == 4) {
-    graft::quant::expand(q, format, row, column, n, out);
-  } else {
-    float part[kRun];
-    for (int64_t j = 0; j < n; j += kRun) {
-      const int64_t count = least(kRun, n - j);
-      graft::quant::expand(q, format, row, column + j, count, part);
-      strip(count, [&](int64_t i, auto some) { store(out + j + i, load(part + i, some), some); });
-    }
-  }
+  if (format == graft::quant::kInt8) return expand_int8(q, row, column, n, out);
+  const int64_t size = q->block_elements;
+  const int64_t before = least((size - column % size) % size, n), rest = (n - before) % size;
+  expand_part(q, format, row, column, before, out);
+  with_blocks(
+      format, [&](auto each, int elements) __attribute__((always_inline)) {
+        Bytes block = (Bytes)q->data +
+                      (row * (q->columns / size) + (column + before) / size) * q->block_bytes;
+        for (Out* to = out + before; to < out + n - rest; to += elements, block += q->block_bytes)
+          each(
+              block, [&](int at, int, F w) __attribute__((always_inline)) { store(to + at, w); });
+      });
+  expand_part(q, format, row, column + n - rest, rest, out + n - rest);
 }
 
 // ---- products with a few rows -------------------------------------------------------------------
+
+/// Sums of products with M rows of a, in several vectors: one addition need not wait for the last.
+template <int M>
+struct Sums {
+  static constexpr int kSlots = M == 1 ? 4 : M == 2 ? 2 : 1;
+  F total[M][kSlots];
+
+  GRAFT_INLINE_MEMBER void clear() {
+    GRAFT_UNROLL
+    for (int i = 0; i < M; ++i) GRAFT_UNROLL
+    for (int s = 0; s < kSlots; ++s) total[i][s] = F{};
+  }
+  GRAFT_INLINE_MEMBER void add(int slot, F w, const float* a, int64_t k) {
+    GRAFT_UNROLL
+    for (int i = 0; i < M; ++i) total[i][slot % kSlots] += w * load(a + i * k);
+  }
+  GRAFT_INLINE_MEMBER F of_row(int i) const {
+    F all = total[i][0];
+    GRAFT_UNROLL
+    for (int s = 1; s < kSlots; ++s) all += total[i][s];
+    return all;
+  }
+  GRAFT_INLINE_MEMBER void write(float* sums) const {
+    for (int i = 0; i < M; ++i) sums[i] = sum(of_row(i));
+  }
+};
 
 /// sums[i] = row i of a times the row of q that begins at element `first`; M rows of a.
 template <int M>
 void dot_book(const graft_quant* q, int64_t first, int64_t k, const float* a, float* sums) {
   const float* values = (const float*)q->aux[2];
-  const Book book = book_of(values, 1);
+  const Pairs book = pairs_of(values);
   F total[M];
   float rest[M];
   GRAFT_UNROLL
   for (int i = 0; i < M; ++i) total[i] = F{}, rest[i] = 0;
   by_scale(q, first, k, [&](int64_t j, int64_t count, int64_t at, float scale) {
     const uint8_t* bytes = (const uint8_t*)q->data + at / 2;
-    F part[M][2];
-    GRAFT_UNROLL
-    for (int i = 0; i < M; ++i) part[i][0] = part[i][1] = F{};
+    Sums<M> part;
+    part.clear();
     int64_t l = 0;
     if (at % 2 == 0) {
-      for (; l + 2 * W <= count; l += 2 * W) {
-        const F x = look_up(book, bytes + l / 2), y = look_up(book, bytes + (l + W) / 2);
+      for (; l + 32 <= count; l += 32) {
+        F x[kPairs];
+        look_up(book, bytes + l / 2, x);
         GRAFT_UNROLL
-        for (int i = 0; i < M; ++i) {
-          part[i][0] += x * load(a + i * k + j + l);
-          part[i][1] += y * load(a + i * k + j + l + W);
-        }
+        for (int v = 0; v < kPairs; ++v) part.add(v, x[v], a + j + l + v * W, k);
       }
     }
-    const F s = splat(scale);
     GRAFT_UNROLL
-    for (int i = 0; i < M; ++i) total[i] += (part[i][0] + part[i][1]) * s;
+    for (int i = 0; i < M; ++i) total[i] += part.of_row(i) * scale;
     for (; l < count; ++l) {
       const int byte = ((const uint8_t*)q->data)[(at + l) / 2];
       const float w = values[(at + l) % 2 ? byte & 15 : byte >> 4] * scale;
@@ -150,32 +146,38 @@ void dot_book(const graft_quant* q, int64_t first, int64_t k, const float* a, fl
   for (int i = 0; i < M; ++i) sums[i] = sum(total[i]) + rest[i];
 }
 
-/// The same for the formats of GGUF and int8: a run is expanded, then multiplied.
+/// The same for the formats of GGUF, whose rows are whole blocks.
 template <int M>
 void dot_run(const graft_quant* q, Format format, int64_t row, int64_t k, const float* a,
              float* sums) {
-  F total[M][2];
-  GRAFT_UNROLL
-  for (int i = 0; i < M; ++i) total[i][0] = total[i][1] = F{};
-  float part[kRun];
-  for (int64_t j = 0; j < k; j += kRun) {
-    const int64_t count = least(kRun, k - j);
-    graft::quant::expand(q, format, row, j, count, part);
-    int64_t l = 0;
-    for (; l + 2 * W <= count; l += 2 * W) {
-      const F x = load(part + l), y = load(part + l + W);
-      GRAFT_UNROLL
-      for (int i = 0; i < M; ++i) {
-        total[i][0] += x * load(a + i * k + j + l);
-        total[i][1] += y * load(a + i * k + j + l + W);
-      }
-    }
-    strip(count - l, [&](int64_t e, auto n) {
-      const F x = load(part + l + e, n);
-      for (int i = 0; i < M; ++i) total[i][0] += x * load(a + i * k + j + l + e, n);
-    });
+  with_blocks(
+      format, [&](auto each, int elements) __attribute__((always_inline)) {
+        Bytes block = (Bytes)q->data + row * (k / elements) * q->block_bytes;
+        Sums<M> own;
+        own.clear();
+        for (int64_t j = 0; j < k; j += elements, block += q->block_bytes)
+          each(
+              block, [&](int at, int slot, F w)
+                         __attribute__((always_inline)) { own.add(slot, w, a + j + at, k); });
+        own.write(sums);
+      });
+}
+
+template <int M>
+void dot_int8(const graft_quant* q, int64_t row, int64_t k, const float* a, float* sums) {
+  const int8_t* codes = (const int8_t*)q->data + row * k;
+  const float scale = ((const float*)q->aux[0])[row] * graft::quant::kInt8Step;
+  Sums<M> own;
+  own.clear();
+  int64_t j = 0;
+  for (; j + 4 * W <= k; j += 4 * W) GRAFT_UNROLL
+  for (int s = 0; s < 4; ++s)
+    own.add(s, real(signed_at((Bytes)codes + j + s * W)), a + j + s * W, k);
+  own.write(sums);
+  for (int i = 0; i < M; ++i) {
+    for (int64_t l = j; l < k; ++l) sums[i] += (float)codes[l] * a[i * k + l];
+    sums[i] *= scale;
   }
-  for (int i = 0; i < M; ++i) sums[i] = sum(total[i][0] + total[i][1]);
 }
 
 template <int M>
@@ -183,6 +185,8 @@ GRAFT_INLINE void dot_rows(const graft_quant* q, Format format, int64_t row, int
                            const float* a, float* sums) {
   if (format == graft::quant::kBook4)
     dot_book<M>(q, row * q->columns, k, a, sums);
+  else if (format == graft::quant::kInt8)
+    dot_int8<M>(q, row, k, a, sums);
   else
     dot_run<M>(q, format, row, k, a, sums);
 }
