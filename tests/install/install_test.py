@@ -18,6 +18,18 @@ CMAKE = os.environ["CMAKE"]
 # The command and its plugins are found without help from outside.
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("GRAFT", "LD_"))}
 
+# Loads the library by a name relative to a folder that is not the current one any more when it looks.
+RELATIVE = """
+import ctypes, glob, json, os
+library = ctypes.CDLL(os.path.join(".", glob.glob("*/libgraft.so")[0]))
+os.chdir("/")
+library.graft_text_data.restype = ctypes.c_char_p
+engine, text, error = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.create_string_buffer(512)
+assert library.graft_engine_create(None, ctypes.byref(engine), error) == 0
+assert library.graft_plugins_json(engine, None, ctypes.byref(text), error) == 0
+print(*(plugin["path"] for plugin in json.loads(library.graft_text_data(text))["plugins"]))
+"""
+
 
 def run(*command, status=0, **more):
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300,
@@ -72,6 +84,10 @@ class Install(unittest.TestCase):
         found = {pathlib.Path(plugin["path"]) for plugin in listed["plugins"]}
         self.assertEqual(found, set(self.plugins.glob("libgraft-*.so")))
         self.assertGreaterEqual(len(found), 4)
+
+    def test_library_finds_them_when_it_was_loaded_by_a_relative_path(self):
+        listed = run(sys.executable, "-c", RELATIVE, cwd=self.libdir.parent)
+        self.assertEqual(set(listed.split()), {str(path) for path in self.plugins.glob("libgraft-*.so")})
 
     def test_method_plugin(self):
         build = self.configure_and_build("method-plugin")
