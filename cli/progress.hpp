@@ -1,5 +1,6 @@
 // What a person sees of a run while it goes on.
 #pragma once
+#include <map>
 #include <string>
 
 #include "cli/lines.hpp"
@@ -13,14 +14,21 @@ class Progress {
   ~Progress();
   /// An event of graft_session_run.
   void event(const Json& event);
-  long long step() const { return step_; }
+  /// "step 12", or of several runs "step 12 of a and step 4 of b".
+  std::string steps() const;
 
  private:
-  void step_event(const Json& event);
+  /// How far a run is.
+  struct One {
+    long long steps = 0, first = -1, step = 0;
+    double seconds = 0;    ///< of the steps since the start
+    std::string in_short;  ///< for a line of all runs
+  };
+  void step_event(const Json& event, One& run, const std::string& prefix);
+  void show_all() const;
 
   bool shown_, bar_;
-  long long steps_ = 0, first_ = 0, step_ = 0;
-  double seconds_ = 0;  ///< of the steps since the start
+  std::map<std::string, One> runs_;  // by name; "": the only one
 };
 
 }  // namespace cli

@@ -109,6 +109,9 @@ bool is_path(const std::string& key) {
     if (key == name) return true;
   }
   const std::vector<std::string> parts = split(key);
+  if (parts.size() > 2 && parts[0] == "runs") {  // "runs.0.data.train"
+    return is_path(key.substr(parts[0].size() + parts[1].size() + 2));
+  }
   const bool method = parts.size() == 3 && parts[0] == "methods" && parts[2] == "load";
   const bool source = parts.size() == 4 && key.rfind("data.train.", 0) == 0 && parts[3] == "path";
   return method || source;

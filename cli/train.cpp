@@ -82,7 +82,7 @@ int train(const Options& options) {
       !options.has("quiet") && std::find(log.begin(), log.end(), "progress") != log.end();
   bool whole = false;
   std::string profile;
-  long long step = 0;
+  std::string steps;
   {
     Progress progress(shown);
     const CancelOnSignals signals(session);
@@ -95,11 +95,11 @@ int train(const Options& options) {
       progress.event(parsed);
       if (parsed.value("event", "") == "profile") profile = profile_text(parsed);
     });
-    step = progress.step();
+    steps = progress.steps();
   }
   if (!whole) {
-    say("graft: interrupted after step " + std::to_string(step) + "; everything is saved in '" +
-        folder + "'. Go on with: " + resume_command(options));
+    say("graft: interrupted after " + steps + "; everything is saved in '" + folder +
+        "'. Go on with: " + resume_command(options));
     return kInterrupted;
   }
   if (!json) print(profile);

@@ -70,19 +70,27 @@ class AdapterSet {
 
   struct State;
   State& state() { return *state_; }
+  const State& state() const { return *state_; }
 
  private:
   std::unique_ptr<State> state_;
 };
 
+/// Where the parameters and strengths of a set stand among those of all sets of a recording.
+struct RecordingPlace {
+  std::int32_t first_parameter = 0;
+  std::size_t first_entry = 0;
+  std::int32_t group = -1;  ///< of rows that the set's methods see; -1: all rows
+};
+
 /// The attached methods within one recording. Parameters come as Role::kParameter leaves, slot =
-/// index; entry i's strength is the scalar input "strength.<i>".
+/// index; entry i's strength is the scalar input "strength.<i>", both counted from its place on.
 class AdapterRecording {
  public:
   /// `entries`: which take part. With `train` the trained parameters get gradients. `dtype` is that of
   /// the computation.
   AdapterRecording(AdapterSet& set, Recorder& recorder, std::uint32_t dtype, bool train,
-                   std::vector<bool> entries);
+                   std::vector<bool> entries, RecordingPlace place = {});
   ~AdapterRecording();
 
   /// The rows of this recording follow others of the same sequences in a cache: virtual tokens are
@@ -90,6 +98,8 @@ class AdapterRecording {
   void follows(bool on);
 
   SiteRunner runner();
+  /// Whether an active entry is attached to the site of that name.
+  bool at_site(const std::string& name) const;
   /// The sum of the terms [1] that active methods add to the loss, in f32 (f64 where that is computed
   /// in); kNone if there are none. To be recorded before the model.
   ValueId loss_terms();

@@ -16,15 +16,30 @@ struct AdapterRecording::State {
   std::uint32_t dtype = 0;
   bool train = false, follows = false;
   std::vector<bool> active;
+  RecordingPlace place;
+  std::map<std::string, std::size_t> sites;  // by name
   std::unique_ptr<OpsContext> ctx;
+
+  std::string strength(std::size_t entry) const {
+    return cat("strength.", place.first_entry + entry);
+  }
+  std::vector<std::size_t> attachments(const std::string& site) const {
+    std::vector<std::size_t> result;
+    const auto found = sites.find(site);
+    if (found == sites.end()) return result;
+    for (const std::size_t a : set->at_site[found->second]) {
+      if (active.at(set->attachments[a].entry)) result.push_back(a);
+    }
+    return result;
+  }
 
   ValueId leaf(std::size_t i) {
     const Parameter& p = set->parameters.at(i);
     Shape shape;
     for (const std::int64_t d : p.dims) shape.push_back(d);
     const std::uint32_t wide = dtype == GRAFT_F64 ? dtype : std::uint32_t{GRAFT_F32};
-    return recorder->leaf(Role::kParameter, static_cast<std::int32_t>(i), p.wide() ? wide : dtype,
-                          shape, p.name, train && p.trained());
+    return recorder->leaf(Role::kParameter, place.first_parameter + static_cast<std::int32_t>(i),
+                          p.wide() ? wide : dtype, shape, p.name, train && p.trained());
   }
 };
 
@@ -149,7 +164,7 @@ std::vector<ValueId> run_level(AdapterRecording::State& rec, const SiteCall& cal
   h.base.n_out = static_cast<std::uint32_t>(outputs.size());
   h.base.weight = call.weight == kNone ? nullptr : ctx.handle(call.weight);
   h.base.bias = call.bias == kNone ? nullptr : ctx.handle(call.bias);
-  h.base.strength = ctx.handle(rec.recorder->scalar(cat("strength.", a.entry), rec.dtype));
+  h.base.strength = ctx.handle(rec.recorder->scalar(rec.strength(a.entry), rec.dtype));
   h.base.next = hook_next;
   h.base.prepend = hook_prepend;
   h.virtual_rows = a.site->virtual_rows;
@@ -178,13 +193,17 @@ std::vector<ValueId> run_level(AdapterRecording::State& rec, const SiteCall& cal
 }  // namespace
 
 AdapterRecording::AdapterRecording(AdapterSet& set, Recorder& recorder, std::uint32_t dtype,
-                                   bool train, std::vector<bool> entries)
+                                   bool train, std::vector<bool> entries, RecordingPlace place)
     : state_(std::make_unique<State>()) {
   state_->set = &set.state();
   state_->recorder = &recorder;
   state_->dtype = dtype;
   state_->train = train;
   state_->active = std::move(entries);
+  state_->place = place;
+  for (std::size_t i = 0; i < state_->set->sites.size(); ++i) {
+    state_->sites[state_->set->sites[i].name] = i;
+  }
   state_->ctx = std::make_unique<OpsContext>(recorder, [s = state_.get()](std::int32_t i) {
     return s->leaf(static_cast<std::size_t>(i));
   });
@@ -197,20 +216,17 @@ void AdapterRecording::follows(bool on) {
 }
 
 SiteRunner AdapterRecording::runner() {
-  std::map<std::string, std::size_t> index;
-  for (std::size_t i = 0; i < state_->set->sites.size(); ++i) {
-    index[state_->set->sites[i].name] = i;
-  }
-  return [s = state_.get(), index = std::move(index)](Recorder&, const SiteCall& call) {
-    const auto found = index.find(call.site.name);
-    std::vector<std::size_t> active;
-    if (found != index.end()) {
-      for (const std::size_t a : s->set->at_site[found->second]) {
-        if (s->active.at(s->set->attachments[a].entry)) active.push_back(a);
-      }
-    }
-    return run_level(*s, call, active, active.size(), call.in);
+  return [s = state_.get()](Recorder& r, const SiteCall& call) {
+    const std::vector<std::size_t> active = s->attachments(call.site.name);
+    r.group(s->place.group);
+    const std::vector<ValueId> made = run_level(*s, call, active, active.size(), call.in);
+    r.group(-1);
+    return made;
   };
+}
+
+bool AdapterRecording::at_site(const std::string& name) const {
+  return !state_->attachments(name).empty();
 }
 
 ValueId AdapterRecording::loss_terms() {
@@ -226,7 +242,7 @@ ValueId AdapterRecording::loss_terms() {
     graft_hook hook{};
     hook.struct_size = sizeof hook;
     hook.kind = site.kind;
-    hook.strength = s.ctx->handle(s.recorder->scalar(cat("strength.", a.entry), s.dtype));
+    hook.strength = s.ctx->handle(s.recorder->scalar(s.strength(a.entry), s.dtype));
     graft_tensor* made = nullptr;
     call_plugin(who, [&](graft_error*) {
       const graft_status status =

@@ -47,9 +47,9 @@ graft_status graft_session_create(graft_engine* engine, const char* config_json,
   return guard(error, [&] {
     require(out, "out");
     const auto& state = require(engine, "engine").state;
-    RunConfig config = read_run_config(require_text(config_json, "config_json"),
-                                       base_dir ? base_dir : "", state->registry);
-    *out = new graft_session{state, std::make_unique<Run>(std::move(config), state->registry,
+    std::vector<RunConfig> configs = read_run_configs(require_text(config_json, "config_json"),
+                                                      base_dir ? base_dir : "", state->registry);
+    *out = new graft_session{state, std::make_unique<Run>(std::move(configs), state->registry,
                                                           state->log, read_options(options_json))};
   });
 }

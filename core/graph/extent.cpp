@@ -19,13 +19,15 @@ Extent operator*(const Extent& a, std::int64_t factor) {
 }
 
 std::string to_string(const Extent& extent) {
-  static constexpr const char* kNames[kSymbols] = {"rows", "sequences", "supervised"};
+  static constexpr const char* kNames[] = {"rows", "sequences", "supervised"};
+  constexpr auto first_group = static_cast<int>(Symbol::kGroup);
   std::string text;
   for (int i = 0; i < kSymbols; ++i) {
     const std::int64_t c = extent.coefficient[static_cast<std::size_t>(i)];
     if (c == 0) continue;
     if (!text.empty()) text += " + ";
-    text += c == 1 ? std::string(kNames[i]) : cat(c, "*", kNames[i]);
+    const std::string name = i < first_group ? kNames[i] : cat("rows of group ", i - first_group);
+    text += c == 1 ? name : cat(c, "*", name);
   }
   if (text.empty()) return cat(extent.constant);
   return extent.constant == 0 ? text : cat(text, " + ", extent.constant);

@@ -12,8 +12,16 @@ enum class Symbol : std::uint8_t {
   kRows,        ///< rows of activations: tokens of all documents, end to end
   kSequences,   ///< documents
   kSupervised,  ///< rows with a label
+  kGroup,       ///< rows of the first group of several that share a recording; see group_rows()
 };
-inline constexpr int kSymbols = 3;
+/// Groups that can share a recording.
+inline constexpr int kGroups = 8;
+inline constexpr int kSymbols = 3 + kGroups;
+
+/// Rows of group `g` < kGroups. The groups follow one another and have kRows rows together.
+constexpr Symbol group_rows(std::size_t g) {
+  return static_cast<Symbol>(static_cast<std::size_t>(Symbol::kGroup) + g);
+}
 
 /// A number for each symbol: the bound when planning, the actual extents in a run.
 struct Bindings {
@@ -22,6 +30,12 @@ struct Bindings {
   std::int64_t operator[](Symbol s) const { return value[static_cast<std::size_t>(s)]; }
   bool operator==(const Bindings&) const = default;
 };
+
+/// Bindings under which different products of linear forms cannot agree by accident, and no extent
+/// that varies is 1.
+inline constexpr Bindings kProbes[] = {
+    {{10007, 101, 7919, 1009, 1013, 1019, 1021, 1031, 1033, 1039, 1049}},
+    {{20011, 307, 4513, 2003, 2011, 2017, 2027, 2029, 2039, 2053, 2063}}};
 
 /// constant + sum of coefficient * symbol.
 struct Extent {

@@ -46,7 +46,8 @@ struct Attr {
 /// What an op is given beside its inputs.
 struct Params {
   std::vector<Attr> attrs;         ///< in the order of OpDef::attrs, defaults filled in
-  Shape shape;                     ///< reshape, expand, fill: the wanted shape
+  Shape shape;                     ///< reshape, expand, fill: the wanted shape; split_rows: rows of
+                                   ///< each part; join_rows: of the whole; take_rows: first, number
   std::vector<std::int32_t> axes;  ///< permute: output axis i is input axis axes[i]
 };
 

@@ -100,6 +100,11 @@ std::optional<Layout> view_layout(const Node& view, const Layout& input, const S
     out.offset += attr(view.params, "from").i * input.stride[axis];
     return out;
   }
+  if (op == "take_rows") {
+    out.stride = input.stride;
+    out.offset += view.params.shape[0].at(b) * input.stride[0];
+    return out;
+  }
   throw Error(GRAFT_E_INTERNAL, cat("'", op, "' is not a view."));
 }
 

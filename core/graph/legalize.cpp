@@ -10,8 +10,7 @@
 namespace graft::core {
 namespace {
 
-/// Bindings under which an axis whose extent varies is never 1 by accident.
-constexpr Bindings kProbe = {{10007, 101, 7919}};
+constexpr const Bindings& kProbe = kProbes[0];
 
 class Legalizer {
  public:
@@ -48,6 +47,10 @@ class Legalizer {
         return visit_view(std::move(node));
       case Lowering::kConcat:
         return visit_concat(node);
+      case Lowering::kSplit:
+        return visit_split(node);
+      case Lowering::kJoin:
+        return visit_join(node);
       case Lowering::kComposite:
         if (!supported(node)) return visit_decomposed(node);
         return emit(std::move(node));
@@ -106,6 +109,39 @@ class Legalizer {
       visit_view(std::move(slice));
       emit_assign(node, part, target);
       from = to;
+    }
+  }
+
+  /// A view of the rows of `whole` that follow `from`, as many as `rows` has.
+  void emit_rows(const Node& like, ValueId whole, ValueId rows, Extent& from) {
+    Node take;
+    take.op = find_op("take_rows");
+    take.in = {whole};
+    take.out = {rows};
+    take.params.shape = {from, r_.shape(rows)[0]};
+    take.direction = like.direction;
+    take.layer = like.layer;
+    take.site = like.site;
+    from = from + r_.shape(rows)[0];
+    visit_view(std::move(take));
+  }
+
+  void visit_split(const Node& node) {
+    Extent from = 0;
+    for (const ValueId part : node.out) emit_rows(node, node.in[0], part, from);
+  }
+
+  void visit_join(const Node& node) {
+    Extent from = 0;
+    for (const ValueId part : node.in) {
+      Value piece;
+      piece.dtype = r_.dtype(part);
+      piece.shape = r_.shape(part);
+      piece.name = node.site;
+      r_.graph().values.push_back(piece);
+      const auto target = static_cast<ValueId>(r_.graph().values.size() - 1);
+      emit_rows(node, node.out[0], target, from);
+      emit_assign(node, part, target);
     }
   }
 

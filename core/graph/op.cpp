@@ -13,7 +13,7 @@ const Table& table() {
   static const Table ops = [] {
     Table result;
     for (auto family : {elementwise_ops, matmul_ops, shape_ops, row_ops, index_ops, attention_ops,
-                        loss_ops, update_ops, small_ops}) {
+                        loss_ops, update_ops, small_ops, group_ops}) {
       for (OpDef& op : family()) result.emplace(op.name, std::move(op));
     }
     return result;

@@ -32,6 +32,8 @@ enum class Lowering : std::uint8_t {
   kKernel,     ///< one kernel call
   kView,       ///< no work: another view of the first input
   kConcat,     ///< a copy of each input into a slice of the output along attribute "axis"
+  kSplit,      ///< no work: each output a view of the input's rows, one group after the other
+  kJoin,       ///< a copy of each input to its rows of the output
   kComposite,  ///< one kernel where the backend has it, else the decomposition
 };
 
@@ -80,6 +82,7 @@ std::vector<OpDef> matmul_ops();
 std::vector<OpDef> shape_ops();
 std::vector<OpDef> row_ops();
 std::vector<OpDef> index_ops();
+std::vector<OpDef> group_ops();
 std::vector<OpDef> attention_ops();
 std::vector<OpDef> loss_ops();
 std::vector<OpDef> update_ops();

@@ -202,17 +202,29 @@ ValueId Recorder::concat(const std::vector<ValueId>& parts, std::int32_t axis) {
   return one("concat", parts, {{"axis", at, 0}});
 }
 
+std::vector<ValueId> Recorder::split_rows(ValueId x, const Shape& rows) {
+  Params params;
+  params.shape = rows;
+  return record(*find_op("split_rows"), {x}, std::move(params));
+}
+
+ValueId Recorder::join_rows(const std::vector<ValueId>& parts, Extent rows) {
+  Params params;
+  params.shape = {rows};
+  return record(*find_op("join_rows"), parts, std::move(params)).at(0);
+}
+
 ValueId Recorder::dropout(ValueId x, double p) {
   if (!(p >= 0 && p < 1)) {
     throw Error(GRAFT_E_INVALID, cat("dropout at '", site_, "': p is ", p, ", not in [0, 1)."));
   }
   if (p == 0 || !training_) return x;
   const Extent rows = shape(x).at(0);
-  const ValueId keys = rows == Extent(Symbol::kSupervised)
-                           ? input("supervised_keys", GRAFT_I32, {rows, 2})
-                           : input("row_keys", GRAFT_I32, {rows, 2});
-  const ValueId seed = input("seed", GRAFT_I32, {2});
-  return one("dropout", {x, keys, seed}, {{"p", 0, p}, {"stream", dropouts_++, 0}});
+  const std::string of = group_ < 0 ? "" : cat(".", group_);
+  const char* keyed_by = rows == Extent(Symbol::kSupervised) ? "supervised_keys" : "row_keys";
+  const ValueId keys = input(keyed_by + of, GRAFT_I32, {rows, 2});
+  const ValueId seed = input("seed" + of, GRAFT_I32, {2});
+  return one("dropout", {x, keys, seed}, {{"p", 0, p}, {"stream", dropouts_[group_]++, 0}});
 }
 
 void Recorder::assign(ValueId src, ValueId dst, bool accumulate) {

@@ -37,6 +37,10 @@ class Recorder {
   void training(bool on) { training_ = on; }
   bool training() const { return training_; }
 
+  /// Ops recorded from now on see the rows of one group (-1: all rows): dropout draws what it would
+  /// if the group were alone, from inputs that end in ".<group>".
+  void group(std::int32_t g) { group_ = g; }
+
   // -- leaves. The same (role, slot) or input name gives the same value.
   ValueId leaf(Role role, std::int32_t slot, std::uint32_t dtype, Shape shape, std::string name,
                bool trainable = false, std::shared_ptr<const graft_quant> quant = nullptr);
@@ -73,6 +77,10 @@ class Recorder {
   ValueId expand(ValueId x, Shape shape);
   ValueId slice(ValueId x, std::int32_t axis, std::int64_t from, std::int64_t to);
   ValueId concat(const std::vector<ValueId>& parts, std::int32_t axis);
+  /// The rows of x by group: rows[g] of them, one group after the other.
+  std::vector<ValueId> split_rows(ValueId x, const Shape& rows);
+  /// Parts one after the other; together they have `rows` rows.
+  ValueId join_rows(const std::vector<ValueId>& parts, Extent rows);
   ValueId dropout(ValueId x, double p);
   /// dst (a kBuffer or kParameter leaf) = src, or += src.
   void assign(ValueId src, ValueId dst, bool accumulate);
@@ -91,7 +99,8 @@ class Recorder {
   std::int32_t layer_ = -1;
   Direction direction_ = Direction::kForward;
   bool training_ = true;
-  std::int64_t dropouts_ = 0;
+  std::int32_t group_ = -1;
+  std::map<std::int32_t, std::int64_t> dropouts_;  // by group
   std::vector<Node>* redirect_ = nullptr;
   std::map<std::pair<int, std::int32_t>, ValueId> leaves_;
   std::map<std::string, ValueId, std::less<>> inputs_;

@@ -9,6 +9,41 @@
 
 namespace graft::core {
 
+std::vector<std::int32_t> row_keys(const Batch& batch, std::int64_t prompt) {
+  std::vector<std::int32_t> keys;
+  for (std::size_t j = 0; j + 1 < batch.cu_seqlens.size(); ++j) {
+    const auto rows =
+        static_cast<std::int32_t>(batch.cu_seqlens[j + 1] - batch.cu_seqlens[j] + prompt);
+    // A dropout mask belongs to the example's place in the run and the token's in the example.
+    const std::int32_t draw =
+        batch.draws.empty() ? 0 : static_cast<std::int32_t>(batch.draws.at(j));
+    for (std::int32_t i = 0; i < rows; ++i) keys.insert(keys.end(), {draw, i});
+  }
+  return keys;
+}
+
+Batch joined(const std::vector<const Batch*>& batches) {
+  Batch all;
+  all.cu_seqlens = {0};
+  const auto append = [](auto& to, const auto& from) {
+    to.insert(to.end(), from.begin(), from.end());
+  };
+  for (const Batch* b : batches) {
+    const auto first = static_cast<std::int32_t>(all.rows());
+    append(all.ids, b->ids);
+    append(all.positions, b->positions);
+    append(all.labels, b->labels);
+    append(all.example_ids, b->example_ids);
+    append(all.draws, b->draws);
+    for (std::size_t j = 1; j < b->cu_seqlens.size(); ++j)
+      all.cu_seqlens.push_back(first + b->cu_seqlens[j]);
+    for (const std::int32_t row : b->supervised_rows) all.supervised_rows.push_back(first + row);
+    all.supervised += b->supervised;
+  }
+  if (all.draws.size() != all.example_ids.size()) all.draws.clear();  // of an evaluation
+  return all;
+}
+
 Bindings set_batch(Program& p, const Batch& batch, const VirtualTokens& more,
                    const DecoderConfig& config) {
   const auto set = [&](const char* name, const std::vector<std::int32_t>& values) {
@@ -17,7 +52,8 @@ Bindings set_batch(Program& p, const Batch& batch, const VirtualTokens& more,
   const auto prompt = static_cast<std::int32_t>(more.prompt);
   const auto prefix = static_cast<std::int32_t>(more.prefix);
   std::vector<std::int32_t> positions, begin, length, labels, supervised_rows, supervised_keys;
-  std::vector<std::int32_t> cu_q = {0}, keys, sequence_of, tables;
+  std::vector<std::int32_t> cu_q = {0}, sequence_of, tables;
+  const std::vector<std::int32_t> keys = row_keys(batch, more.prompt);
   for (std::size_t j = 0; j + 1 < batch.cu_seqlens.size(); ++j) {
     const std::int32_t n = batch.cu_seqlens[j + 1] - batch.cu_seqlens[j];
     begin.push_back(cu_q.back() + prefix * static_cast<std::int32_t>(j));
@@ -27,12 +63,7 @@ Bindings set_batch(Program& p, const Batch& batch, const VirtualTokens& more,
                        static_cast<std::int32_t>(j));
     tables.insert(tables.end(), static_cast<std::size_t>(n + prompt),
                   rope_table(config, n + prompt + prefix));
-    for (std::int32_t i = 0; i < n + prompt; ++i) {
-      positions.push_back(prefix + i);
-      // A dropout mask belongs to the example's place in the run and the token's in the example.
-      keys.push_back(batch.draws.empty() ? 0 : static_cast<std::int32_t>(batch.draws.at(j)));
-      keys.push_back(i);
-    }
+    for (std::int32_t i = 0; i < n + prompt; ++i) positions.push_back(prefix + i);
   }
   for (const std::int32_t row : batch.supervised_rows) {
     const auto at = static_cast<std::size_t>(row);

@@ -45,7 +45,8 @@ Json plan_json(const Cost& c) {
           {"decomposed", c.decomposed}};
 }
 
-std::string plan_text(const Cost& c, std::uint64_t memory_limit, std::int64_t steps) {
+std::string plan_text(const Cost& c, std::uint64_t memory_limit,
+                      const std::vector<std::pair<std::string, std::int64_t>>& steps) {
   std::string text;
   char line[256];
   const auto row = [&](const char* name, std::uint64_t bytes) {
@@ -68,8 +69,11 @@ std::string plan_text(const Cost& c, std::uint64_t memory_limit, std::int64_t st
     row(c.holders[i].name.c_str(), c.holders[i].bytes);
   }
   text += "work\n";
-  std::snprintf(line, sizeof line, "  %-44s %12lld\n", "steps", static_cast<long long>(steps));
-  text += line;
+  for (const auto& [run, n] : steps) {
+    const std::string name = run.empty() ? "steps" : "steps of '" + run + "'";
+    std::snprintf(line, sizeof line, "  %-44s %12lld\n", name.c_str(), static_cast<long long>(n));
+    text += line;
+  }
   std::snprintf(line, sizeof line, "  %-44s %12lld\n", "trainable parameters",
                 static_cast<long long>(c.trainable));
   text += line;

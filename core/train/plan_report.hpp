@@ -6,6 +6,8 @@
 namespace graft::core {
 
 Json plan_json(const Cost& cost);
-std::string plan_text(const Cost& cost, std::uint64_t memory_limit, std::int64_t steps);
+/// `steps`: of each run, by its name (empty: there is one).
+std::string plan_text(const Cost& cost, std::uint64_t memory_limit,
+                      const std::vector<std::pair<std::string, std::int64_t>>& steps);
 
 }  // namespace graft::core

@@ -8,6 +8,7 @@
 
 #include "core/base/log.hpp"
 #include "core/plugin/registry.hpp"
+#include "core/train/member.hpp"
 #include "core/train/run_config.hpp"
 #include "core/train/trainer.hpp"
 
@@ -19,13 +20,11 @@ struct RunOptions {
   bool profile = false;  ///< run() ends with an event "profile": see Profile::json
 };
 
-/// Events as JSON: the lines of metrics.jsonl, notes and checkpoints.
-using EventSink = std::function<void(const Json&)>;
-
+/// One run, or several that share each pass through one base.
 class Run {
  public:
-  /// Checks, opens model and data, plans. Allocates nothing that the plan counts and writes nothing.
-  Run(RunConfig config, Registry& registry, const Log& log, RunOptions options);
+  /// `configs`: of read_run_configs(). Checks, opens model and data, plans. Allocates nothing that the plan counts and writes nothing.
+  Run(std::vector<RunConfig> configs, Registry& registry, const Log& log, RunOptions options);
   ~Run();
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
@@ -37,11 +36,13 @@ class Run {
 
   /// Trains to the end. false: stopped by cancel(), everything saved.
   bool run(const EventSink& sink);
-  /// One step without an output folder; nullopt at the end of the run.
+  /// One step without an output folder; nullopt at the end of the run. This, steps_done() and
+  /// evaluate() are for one run: GRAFT_E_STATE where there are several.
   std::optional<StepMetrics> step();
   std::int64_t steps_done() const;
   /// nullopt where there is no eval data.
   std::optional<EvalMetrics> evaluate();
+  /// Of several, each into a folder of its name there.
   void save(const fs::path& folder);
   /// From any thread or a signal handler.
   void cancel();

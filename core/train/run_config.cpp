@@ -12,6 +12,7 @@
 #include "core/base/schema.hpp"
 #include "core/base/size.hpp"
 #include "core/train/fused.hpp"
+#include "core/train/many_runs.hpp"
 #include "core/train/method_schema.hpp"
 #include "core/train/run_schema.hpp"
 
@@ -232,16 +233,6 @@ bool is_folder_name(const std::string& name) {
   return is_plain_name(name) && !is_taken_name(name) && !name.empty() && name[0] != '.';
 }
 
-void require_folder_name(const std::string& name) {
-  if (is_folder_name(name)) return;
-  throw Error(GRAFT_E_INVALID,
-              cat(kWho, ": '", name, "' is no name for an adapter: ",
-                  is_taken_name(name) ? "a run has a file or folder of that name"
-                                      : "it becomes a folder's, so letters, digits, '_', '-' "
-                                        "and '.' (not in front) can be in it",
-                  "."));
-}
-
 /// What adapter folders say of methods.
 void read_loaded(RunConfig& c, Registry& registry) {
   for (std::size_t i = 0; i < c.methods.size(); ++i) {
@@ -264,7 +255,7 @@ void unique_names(RunConfig& c) {
   for (MethodEntry& entry : c.methods) {
     const std::string wanted = entry.name;
     for (int i = 2; !taken.insert(entry.name).second; ++i) entry.name = cat(wanted, "-", i);
-    require_folder_name(entry.name);
+    require_folder_name(entry.name, "an adapter");
   }
 }
 
@@ -305,6 +296,33 @@ void read_keys(RunConfig& c, const fs::path& folder, Registry& registry) {
 }
 
 }  // namespace
+
+void require_folder_name(const std::string& name, const char* of) {
+  if (is_folder_name(name)) return;
+  throw Error(GRAFT_E_INVALID,
+              cat(kWho, ": '", name, "' is no name for ", of, ": ",
+                  is_taken_name(name) ? "a run has a file or folder of that name"
+                                      : "it becomes a folder's, so letters, digits, '_', '-' "
+                                        "and '.' (not in front) can be in it",
+                  "."));
+}
+
+std::vector<RunConfig> read_run_configs(std::string_view text, const fs::path& folder,
+                                        Registry& registry) {
+  const Json json = of_the_config([&] { return parse_json(text, kWho); });
+  std::vector<RunConfig> runs;
+  if (!json.is_object() || !json.contains("runs")) {
+    runs.push_back(read_run_config(text, folder, registry));
+    return runs;
+  }
+  for (const auto& [name, alone] : of_the_config([&] { return apart(json); })) {
+    const std::string run = name, its_text = to_text(alone);
+    of_run(run, [&] { runs.push_back(read_run_config(its_text, folder, registry)); });
+    runs.back().run = run;
+  }
+  of_the_config([&] { require_one_base(runs); });
+  return runs;
+}
 
 RunConfig read_run_config(std::string_view text, const fs::path& folder, Registry& registry) {
   RunConfig c;

@@ -17,6 +17,7 @@ namespace graft::core {
 /// same result. Paths in it are absolute.
 struct RunConfig {
   Json json;
+  std::string run;  ///< its name among several; empty: it is alone
   fs::path model;
   fs::path chat_template;  ///< "model.template"; empty: the model's own
   std::string dtype;       ///< "auto", "f32", ...
@@ -42,6 +43,14 @@ struct RunConfig {
 /// `text`: RUN.json. `folder`: what relative paths in it are relative to. Throws GRAFT_E_CONFIG, with
 /// JSON Pointers, for what is wrong in the text itself.
 RunConfig read_run_config(std::string_view text, const fs::path& folder, Registry& registry);
+
+/// The same where there may be several ("runs"): each as if it were alone, in a folder of its own.
+std::vector<RunConfig> read_run_configs(std::string_view text, const fs::path& folder,
+                                        Registry& registry);
+
+/// Throws GRAFT_E_INVALID unless `name` can be a folder's beside the files of a run; `of` says whose
+/// name it is.
+void require_folder_name(const std::string& name, const char* of);
 
 /// One method entry from an adapter folder's configuration, as `{"load": DIR}` means it. `host` are
 /// further host options given beside "load".

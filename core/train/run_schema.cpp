@@ -3,6 +3,7 @@
 
 #include "core/data/dataset.hpp"
 #include "core/model/quantization.hpp"
+#include "core/train/many_runs.hpp"
 #include "core/train/method_schema.hpp"
 
 namespace graft::core {
@@ -130,7 +131,11 @@ Json joined(Json host, const Json& plugin, const std::string& type) {
 }  // namespace
 
 Json run_schema(Registry& registry) {
-  Json schema = host_schema();
+  Json schema = many_runs_schema();
+  schema["required"] = {"model", "output"};
+  schema["anyOf"] = {{{"required", {"methods", "data"}},
+                      {"properties", {{"data", {{"required", Json::array({"train"})}}}}}},
+                     {{"required", Json::array({"runs"})}}};
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   schema["title"] = "RUN.json of graft train";
   Json methods = Json::array(), optimizers = Json::array(), backends = Json::array();
@@ -157,6 +162,7 @@ Json run_schema(Registry& registry) {
                               parse_json(registry.backend(name).config_schema, name), name));
   }
   schema["properties"]["methods"]["items"] = {{"oneOf", methods}};
+  schema["properties"]["runs"]["items"]["properties"]["methods"]["items"] = {{"oneOf", methods}};
   schema["properties"]["optimizer"] = {{"oneOf", optimizers}};
   schema["properties"]["backend"] = {{"oneOf", backends}};
   return schema;

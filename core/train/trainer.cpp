@@ -6,31 +6,14 @@
 
 #include "core/adapt/between_steps.hpp"
 #include "core/base/error.hpp"
-#include "core/base/size.hpp"
-#include "core/graph/differentiate.hpp"
 #include "core/tensor/dtype.hpp"
+#include "core/train/trainer_state.hpp"
 
 namespace graft::core {
 namespace {
 
-/// What the process will take beyond what is planned: kernels compiled at run time, thread stacks,
-/// batches.
-constexpr std::uint64_t kRuntimeBytes = std::uint64_t{24} << 20;
-
 /// Bytes that are copied at a time when the state is written or read.
 constexpr std::uint64_t kPiece = std::uint64_t{1} << 20;
-
-Bindings bindings_of(const Bounds& b) {
-  Bindings result;
-  result[Symbol::kRows] = b.rows;
-  result[Symbol::kSequences] = b.sequences;
-  result[Symbol::kSupervised] = b.supervised;
-  return result;
-}
-
-std::uint32_t statistics_dtype(std::uint32_t dtype) {
-  return dtype == GRAFT_F64 ? std::uint32_t{GRAFT_F64} : std::uint32_t{GRAFT_F32};
-}
 
 std::vector<bool> decays(const std::vector<Parameter>& parameters,
                          const std::vector<std::string>& no_decay) {
@@ -45,41 +28,8 @@ std::vector<bool> decays(const std::vector<Parameter>& parameters,
 
 }  // namespace
 
-struct Trainer::State {
-  Device device;
-  Model model;
-  AdapterSet& adapters;
-  TrainerOptions options;
-  ParameterLayout layout;
-  std::shared_ptr<Scratch> scratch = std::make_shared<Scratch>();
-  std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<Program> train, eval;
-  ValueId train_loss = kNone, eval_loss = kNone;
-  ValueId train_terms = kNone;  ///< what methods add to the loss of a step
-  ParameterMemory memory;
-  Cost cost;
-  std::int64_t recordings = 0;  ///< of training steps, that run
-
-  State(Device d, Model m, AdapterSet& a, TrainerOptions o)
-      : device(std::move(d)), model(std::move(m)), adapters(a), options(std::move(o)) {}
-
-  struct Recorded {
-    Plan plan;
-    ValueId loss, terms;
-  };
-  Recorded record(bool training, const Bounds& bounds, Recompute recompute);
-  std::unique_ptr<Program> program(Plan plan);
-  void add_up(const Plan& train_plan, const Bounds& bounds);
-  void enforce_limit() const;
-  double read_scalar(const Program& p, ValueId id) const;
-  std::vector<float> values(std::size_t parameter, const void* from) const;
-  double run(Program& p, ValueId loss, const Batch& batch, double inv_denominator);
-  std::vector<std::pair<StateRange, std::byte*>> changed() const;
-  bool paged(const void* at) const { return memory.pages && at != memory.master_at(0); }
-};
-
 /// What a step changes: master values and states.
-std::vector<std::pair<StateRange, std::byte*>> Trainer::State::changed() const {
+std::vector<std::pair<StateRange, std::byte*>> Trainer::State::Part::changed() const {
   std::vector<std::pair<StateRange, std::byte*>> result;
   result.push_back(
       {{memory.master_dtype, layout.total}, static_cast<std::byte*>(memory.master_at(0))});
@@ -89,124 +39,47 @@ std::vector<std::pair<StateRange, std::byte*>> Trainer::State::changed() const {
   return result;
 }
 
-Trainer::State::Recorded Trainer::State::record(bool training, const Bounds& bounds,
-                                                Recompute recompute) {
-  Graph graph;
-  Recorder r(graph);
-  r.training(training);
-  const std::uint32_t dtype = model.dtype();
-  AdapterRecording attached(adapters, r, dtype, training,
-                            std::vector<bool>(adapters.entries().size(), true));
-  const WeightLookup weights = attached.lookup(model.lookup());
-  const SiteRunner runner = attached.runner();
-  ValueId terms = training ? attached.loss_terms() : kNone;
-  const DecoderMode mode{dtype, 0};
-  const DecoderRecording decoder{model.config(), mode, weights, runner};
-  const ValueId rows = r.input("supervised_rows", GRAFT_I32, {Symbol::kSupervised});
-  const ValueId logits = decoder.logits(r, decoder.hidden(r), rows);
-  r.at("loss", -1);
-  const ValueId labels = r.input("labels", GRAFT_I32, {Symbol::kSupervised});
-  const ValueId losses = r.record("cross_entropy", {logits, labels}).at(0);
-  const ValueId sum = r.sum(losses, 0, true);
-  graph.results = {sum};
-  if (training) {
-    ValueId mean = r.mul(sum, r.scalar("inv_denominator", statistics_dtype(dtype)));
-    if (terms != kNone) {  // once per step, whatever the number of its micro-steps
-      terms = r.affine(terms, 1, 0);
-      graph.results.push_back(terms);
-      mean = r.add(mean, r.mul(terms, r.scalar("inv_micro_steps", statistics_dtype(dtype))));
-    }
-    for (const auto& [leaf, gradient] : differentiate(r, mean)) {
-      const Value& p = graph[leaf];
-      const ValueId target =
-          r.leaf(Role::kBuffer, p.slot, statistics_dtype(dtype), p.shape, "gradient of " + p.name);
-      r.direction(Direction::kBackward);
-      r.assign(gradient, target, true);
-    }
-  }
-  PlanOptions options_;
-  options_.bounds = bindings_of(bounds);
-  options_.recompute = training ? recompute : Recompute::kNothing;
-  return {make_plan(r, device, options_), sum, terms};
-}
-
 std::unique_ptr<Program> Trainer::State::program(Plan plan) {
   scratch->require(plan);
   return std::make_unique<Program>(std::move(plan), device, scratch);
 }
 
-void Trainer::State::add_up(const Plan& plan, const Bounds& bounds) {
-  const std::uint64_t wide = dtype_size(statistics_dtype(model.dtype()));
-  const auto total = static_cast<std::uint64_t>(layout.total);
-  const auto trained = static_cast<std::uint64_t>(layout.trained);
-  const bool copies = model.dtype() != statistics_dtype(model.dtype());
-  cost = {};
-  cost.process = resident_bytes() + kRuntimeBytes;
-  cost.weights = model.mapped_bytes() + model.expanded_bytes();
-  cost.activations = std::max(plan.arena_bytes, scratch->arena_bytes()) + plan.input_bytes;
-  cost.workspace = std::max(plan.workspace_bytes, scratch->workspace_bytes());
-  cost.gradients = trained * wide;
-  const bool paged = options.resident_states > 0;
-  cost.paged = paged ? optimizer->state_bytes() : 0;
-  cost.optimizer = total * wide + (copies ? total * dtype_size(model.dtype()) : 0) +
-                   (paged ? optimizer->part_bytes() : optimizer->state_bytes());
-  for (const Parameter& p : adapters.parameters()) {
-    if (p.trained()) cost.trainable += p.count();
-  }
-  cost.flops_per_token = plan.flops / static_cast<double>(std::max<std::int64_t>(1, bounds.rows));
-  cost.forward_ops = plan.forward_ops;
-  cost.backward_ops = plan.backward_ops;
-  cost.capacity = bounds;
-  cost.recompute = plan.options.recompute;
-  cost.decomposed = plan.decomposed;
-  cost.holders = plan.holders;
-  cost.holders.push_back({"weights of the base model", cost.weights});
-  cost.holders.push_back({"process", cost.process});
-  cost.holders.push_back({"optimizer states and master values", cost.optimizer});
-  cost.holders.push_back({"gradients", cost.gradients});
-  cost.holders.push_back({"workspace of kernels", cost.workspace});
-  std::stable_sort(cost.holders.begin(), cost.holders.end(),
-                   [](const Holder& a, const Holder& b) { return a.bytes > b.bytes; });
-}
-
-void Trainer::State::enforce_limit() const {
-  if (options.memory_limit == 0 || cost.total() <= options.memory_limit) return;
-  std::string holders;
-  for (std::size_t i = 0; i < 3 && i < cost.holders.size(); ++i) {
-    holders +=
-        cat(i > 0 ? ", " : "", cost.holders[i].name, " (", size_text(cost.holders[i].bytes), ")");
-  }
-  const char* advice =
-      options.recompute == RecomputeChoice::kAuto || options.recompute == RecomputeChoice::kBlock
-          ? "Lower data.max_length, train.batch_size or train.batch_tokens"
-          : "Set train.recompute to \"block\" or \"auto\", lower train.batch_size "
-            "or train.batch_tokens";
-  throw Error(GRAFT_E_NO_MEMORY,
-              cat("train.memory_limit is ", size_text(options.memory_limit),
-                  ", but this run needs ", size_text(cost.total()), ". Largest: ", holders, ". ",
-                  advice, ", or raise train.memory_limit."));
-}
-
-Trainer::Trainer(Device device, Model model, AdapterSet& adapters,
-                 const graft_optimizer_api& optimizer, Json optimizer_options, const Log& log,
-                 const TrainerOptions& options, const Bounds& train, const Bounds& eval)
-    : state_(std::make_unique<State>(std::move(device), std::move(model), adapters, options)) {
-  State& s = *state_;
-  if (options.resident_states > 0 && !s.device.has(GRAFT_CAP_HOST_MEMORY)) {
-    throw Error(GRAFT_E_CONFIG, cat("optimizer.paged: backend '", s.device.name(),
+void Trainer::State::add(TrainerRun run, const Log& log) {
+  if (run.options.resident_states > 0 && !device.has(GRAFT_CAP_HOST_MEMORY)) {
+    throw Error(GRAFT_E_CONFIG, cat("optimizer.paged: backend '", device.name(),
                                     "' does not compute in the memory of files. Leave it out."));
   }
-  s.layout = lay_out(adapters.parameters(), decays(adapters.parameters(), options.no_decay));
-  if (s.layout.trained == 0) {
+  Part part;
+  part.run = std::move(run);
+  if (!parts.empty()) {
+    const Part& last = parts.back();
+    part.place.first_parameter =
+        last.place.first_parameter + static_cast<std::int32_t>(last.parameters().size());
+    part.place.first_entry = last.place.first_entry + last.run.adapters->entries().size();
+  }
+  const TrainerOptions& options = part.run.options;
+  part.layout = lay_out(part.parameters(), decays(part.parameters(), options.no_decay));
+  if (part.layout.trained == 0) {
     throw Error(GRAFT_E_INVALID, "methods: nothing is trained. Add a method with trainable parts.");
   }
-  s.optimizer = std::make_unique<Optimizer>(optimizer, std::move(optimizer_options), log, s.device,
-                                            adapters.parameters(), s.layout, s.model.dtype(),
-                                            s.scratch, options.resident_states);
+  part.optimizer = std::make_unique<Optimizer>(part.run.optimizer, part.run.optimizer_options, log,
+                                               device, part.parameters(), part.layout,
+                                               model.dtype(), scratch, options.resident_states);
+  parts.push_back(std::move(part));
+}
+
+Trainer::Trainer(Device device, Model model, std::vector<TrainerRun> runs, const Log& log)
+    : state_(std::make_unique<State>(std::move(device), std::move(model))) {
+  State& s = *state_;
+  for (TrainerRun& run : runs) s.add(std::move(run), log);
+  for (std::size_t k = 0; k < s.parts.size() && s.groups(); ++k) {
+    s.parts[k].place.group = static_cast<std::int32_t>(k);
+  }
+  const TrainerOptions& options = s.options();
   Plan eval_plan;
-  if (eval.rows > 0) {
-    State::Recorded recorded = s.record(false, eval, Recompute::kNothing);
-    s.eval_loss = recorded.loss;
+  if (bounds_of(s.bounds(false), false).rows > 0) {
+    State::Recorded recorded = s.record(false, Recompute::kNothing);
+    s.eval_losses = recorded.losses;
     s.eval = s.program(std::move(recorded.plan));
   }
   // auto: the least recomputing that fits; without a limit, what is cheap to make again is.
@@ -228,11 +101,11 @@ Trainer::Trainer(Device device, Model model, AdapterSet& adapters,
   }
   Plan chosen;
   for (const Recompute recompute : tries) {
-    State::Recorded recorded = s.record(true, train, recompute);
-    s.add_up(recorded.plan, train);
+    State::Recorded recorded = s.record(true, recompute);
+    s.add_up(recorded.plan);
     chosen = std::move(recorded.plan);
-    s.train_loss = recorded.loss;
-    s.train_terms = recorded.terms;
+    s.train_losses = recorded.losses;
+    for (std::size_t k = 0; k < s.parts.size(); ++k) s.parts[k].terms = recorded.terms[k];
     if (options.memory_limit == 0 || s.cost.total() <= options.memory_limit) break;
   }
   s.enforce_limit();
@@ -249,35 +122,44 @@ const Cost& Trainer::cost() const {
 void Trainer::start(int threads) {
   State& s = *state_;
   s.model.load(threads);
-  std::optional<fs::path> pages;
-  if (s.options.resident_states > 0) pages = s.options.page_folder;
-  s.memory = ParameterMemory::allocate(s.device, s.layout, s.model.dtype(), true,
-                                       s.optimizer->states(), pages);
+  for (State::Part& part : s.parts) {
+    std::optional<fs::path> pages;
+    if (part.run.options.resident_states > 0) pages = part.run.options.page_folder;
+    part.memory = ParameterMemory::allocate(s.device, part.layout, s.model.dtype(), true,
+                                            part.optimizer->states(), pages);
+  }
   s.scratch->allocate(s.device);
-  s.optimizer->bind(s.memory);
-  const auto& parameters = s.adapters.parameters();
   for (Program* p : {s.train.get(), s.eval.get()}) {
     if (!p) continue;
     s.model.bind(*p);
-    for (std::size_t i = 0; i < parameters.size(); ++i) {
-      const auto slot = static_cast<std::int32_t>(i);
-      p->bind(Role::kParameter, slot, s.memory.seen_at(parameters[i], s.layout.offset[i]));
-      if (parameters[i].trained()) {
-        p->bind(Role::kBuffer, slot, s.memory.gradient_at(s.layout.offset[i]));
-      }
-    }
     set_rope_inputs(*p, s.model.config());
-    const std::int32_t seed[2] = {static_cast<std::int32_t>(s.options.seed),
-                                  static_cast<std::int32_t>(s.options.seed >> 32)};
-    p->set_input("seed", seed, sizeof seed);
+    for (State::Part& part : s.parts) {
+      const auto& parameters = part.parameters();
+      for (std::size_t i = 0; i < parameters.size(); ++i) {
+        const auto slot = part.place.first_parameter + static_cast<std::int32_t>(i);
+        const std::int64_t at = part.layout.offset[i];
+        p->bind(Role::kParameter, slot, part.memory.seen_at(parameters[i], at));
+        if (parameters[i].trained()) p->bind(Role::kBuffer, slot, part.memory.gradient_at(at));
+      }
+      const std::uint64_t number = part.run.options.seed;
+      const std::int32_t seed[2] = {static_cast<std::int32_t>(number),
+                                    static_cast<std::int32_t>(number >> 32)};
+      const std::int32_t group = part.place.group;
+      p->set_input(group < 0 ? "seed" : cat("seed.", group), seed, sizeof seed);
+    }
   }
-  for (std::size_t e = 0; e < s.adapters.entries().size(); ++e) strength(e, 1);
-  LastFactors last;
+  std::size_t entry = 0;
   const auto base = [&](const std::string& name) { return s.model.values(name); };
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    set(i, initial_values(parameters[i], s.options.seed, base, &last));
+  for (std::size_t k = 0; k < s.parts.size(); ++k) {
+    State::Part& part = s.parts[k];
+    part.optimizer->bind(part.memory);
+    for (std::size_t e = 0; e < part.run.adapters->entries().size(); ++e) strength(entry++, 1);
+    LastFactors last;
+    for (std::size_t i = 0; i < part.parameters().size(); ++i) {
+      set(k, i, initial_values(part.parameters()[i], part.run.options.seed, base, &last));
+    }
+    refresh(k);
   }
-  refresh();
 }
 
 void Trainer::strength(std::size_t entry, double value) {
@@ -286,71 +168,121 @@ void Trainer::strength(std::size_t entry, double value) {
   }
 }
 
-double Trainer::State::read_scalar(const Program& p, ValueId id) const {
-  if (statistics_dtype(model.dtype()) == GRAFT_F64) {
-    double v = 0;
-    p.read(id, &v);
-    return v;
-  }
-  float v = 0;
-  p.read(id, &v);
-  return v;
+std::vector<double> Trainer::State::read(const Program& p, ValueId id) const {
+  const std::int64_t n = p.layout(id).count();
+  const std::uint32_t dtype = p.plan().graph[id].dtype;
+  std::vector<std::byte> raw(static_cast<std::size_t>(n) * dtype_size(dtype));
+  p.read(id, raw.data());
+  std::vector<double> numbers(static_cast<std::size_t>(n));
+  convert(GRAFT_F64, numbers.data(), dtype, raw.data(), n);
+  return numbers;
 }
 
-double Trainer::State::run(Program& p, ValueId loss, const Batch& batch, double inv_denominator) {
-  const Bindings b = set_batch(p, batch, adapters.virtual_tokens(), model.config());
-  p.set_scalar("inv_denominator", inv_denominator);
+void Trainer::State::set_numbers(Program& p, const std::string& input,
+                                 const std::vector<double>& numbers) const {
+  const std::uint32_t dtype = statistics_dtype(model.dtype());
+  std::vector<std::byte> raw(numbers.size() * dtype_size(dtype));
+  convert(dtype, raw.data(), GRAFT_F64, numbers.data(), static_cast<std::int64_t>(numbers.size()));
+  p.set_input(input, raw.data(), raw.size());
+}
+
+/// The losses of one pass, by run.
+std::vector<double> Trainer::State::run(Program& p, ValueId losses,
+                                        const std::vector<const Batch*>& batches) {
+  if (!groups()) {
+    p.run(set_batch(p, *batches[0], parts[0].run.adapters->virtual_tokens(), model.config()));
+    return read(p, losses);
+  }
+  Bindings b = set_batch(p, joined(batches), VirtualTokens{}, model.config());
+  std::vector<std::int32_t> run_of;
+  for (std::size_t k = 0; k < batches.size(); ++k) {
+    b[group_rows(k)] = batches[k]->rows();
+    const std::vector<std::int32_t> keys = row_keys(*batches[k], 0);
+    p.set_input(cat("row_keys.", k), keys.data(), keys.size() * sizeof(std::int32_t));
+    run_of.insert(run_of.end(), batches[k]->supervised_rows.size(), static_cast<std::int32_t>(k));
+  }
+  p.set_input("supervised_runs", run_of.data(), run_of.size() * sizeof(std::int32_t));
   p.run(b);
-  return read_scalar(p, loss);
+  return read(p, losses);
 }
 
-StepMetrics Trainer::step(std::int64_t index, std::int64_t supervised, std::size_t micro_steps,
-                          const std::function<Batch(std::size_t)>& micro_step) {
+void Trainer::begin(std::size_t run) {
+  State::Part& part = state_->parts.at(run);
+  part.optimizer->zero_gradients();
+  part.loss_sum = 0;
+  part.step = {};
+}
+
+void Trainer::pass(const std::vector<Share>& shares) {
   State& s = *state_;
-  StepMetrics m;
-  m.lr = s.options.lr * s.options.schedule.factor(index - 1);
-  s.optimizer->zero_gradients();
-  s.train->set_scalar("inv_micro_steps", 1 / static_cast<double>(micro_steps));
-  double sum = 0;
-  for (std::size_t i = 0; i < micro_steps; ++i) {
-    const Batch batch = micro_step(i);
-    sum += s.run(*s.train, s.train_loss, batch, 1 / static_cast<double>(supervised));
-    m.tokens += batch.rows();
-    m.supervised += batch.supervised;
+  std::vector<const Batch*> batches;
+  std::vector<double> weights;
+  for (std::size_t k = 0; k < s.parts.size(); ++k) {
+    const Share& share = shares.at(k);
+    const bool any = share.batch.rows() > 0;
+    batches.push_back(&share.batch);
+    weights.push_back(any ? 1 / static_cast<double>(share.supervised) : 0);
+    s.set_numbers(*s.train, cat("inv_micro_steps.", k),
+                  {any ? 1 / static_cast<double>(share.micro_steps) : 0});
   }
-  m.loss = sum / static_cast<double>(supervised);
-  if (s.train_terms != kNone) m.loss += s.read_scalar(*s.train, s.train_terms);
+  s.set_numbers(*s.train, "inv_denominator", weights);
+  const std::vector<double> losses = s.run(*s.train, s.train_losses, batches);
+  for (std::size_t k = 0; k < s.parts.size(); ++k) {
+    State::Part& part = s.parts[k];
+    if (shares[k].batch.rows() == 0) continue;
+    part.loss_sum += losses[k];
+    part.supervised = shares[k].supervised;
+    part.step.tokens += shares[k].batch.rows();
+    part.step.supervised += shares[k].batch.supervised;
+  }
+}
+
+StepMetrics Trainer::finish(std::size_t run, std::int64_t index) {
+  State& s = *state_;
+  State::Part& part = s.parts.at(run);
+  const TrainerOptions& options = part.run.options;
+  StepMetrics m = part.step;
+  m.lr = options.lr * options.schedule.factor(index - 1);
+  m.loss = part.loss_sum / static_cast<double>(part.supervised);
+  if (part.terms != kNone) m.loss += s.read(*s.train, part.terms).at(0);
   if (!std::isfinite(m.loss)) {
     throw Error(GRAFT_E_DIVERGED, cat("the loss of step ", index, " is not a number."));
   }
-  m.grad_norm = s.optimizer->step(index, m.lr, s.options.clip).grad_norm;
+  m.grad_norm = part.optimizer->step(index, m.lr, options.clip).grad_norm;
   if (!std::isfinite(m.grad_norm)) {
     throw Error(GRAFT_E_DIVERGED, cat("the gradient norm of step ", index, " is not a number."));
   }
   bool written = false;
-  after_step(s.adapters,
-             {index, [&](std::size_t i) { return get(i); },
-              [&](std::size_t i) { return s.values(i, s.memory.gradient_at(s.layout.offset[i])); },
-              [&](std::size_t i, const std::vector<float>& values) {
-                set(i, values);
-                written = true;
-              }});
-  if (written) refresh();
+  after_step(*part.run.adapters, {index, [&](std::size_t i) { return get(run, i); },
+                                  [&](std::size_t i) {
+                                    return s.values(part, i,
+                                                    part.memory.gradient_at(part.layout.offset[i]));
+                                  },
+                                  [&](std::size_t i, const std::vector<float>& values) {
+                                    set(run, i, values);
+                                    written = true;
+                                  }});
+  if (written) refresh(run);
   return m;
 }
 
-void Trainer::evaluate(const Batch& batch, double& loss_sum, std::int64_t& tokens) {
+void Trainer::evaluate(std::size_t run, const Batch& batch, double& loss_sum,
+                       std::int64_t& tokens) {
   State& s = *state_;
   if (!s.eval) throw Error(GRAFT_E_STATE, "the trainer was planned without evaluation.");
-  loss_sum += s.run(*s.eval, s.eval_loss, batch, 1);
+  const Batch nothing;
+  std::vector<const Batch*> batches(s.parts.size(), &nothing);
+  batches.at(run) = &batch;
+  loss_sum += s.run(*s.eval, s.eval_losses, batches).at(run);
   tokens += batch.supervised;
 }
 
 /// As many numbers as the parameter has, in the type of the master values.
-std::vector<float> Trainer::State::values(std::size_t parameter, const void* from) const {
-  const auto n = static_cast<std::size_t>(adapters.parameters()[parameter].count());
+std::vector<float> Trainer::State::values(const Part& part, std::size_t parameter,
+                                          const void* from) const {
+  const auto n = static_cast<std::size_t>(part.parameters()[parameter].count());
   std::vector<float> values(n);
-  if (memory.master_dtype == GRAFT_F32) {
+  if (part.memory.master_dtype == GRAFT_F32) {
     device.copy_out(values.data(), from, n * sizeof(float));
   } else {
     std::vector<double> wide(n);
@@ -360,48 +292,52 @@ std::vector<float> Trainer::State::values(std::size_t parameter, const void* fro
   return values;
 }
 
-std::vector<float> Trainer::get(std::size_t parameter) const {
-  return state_->values(parameter, state_->memory.master_at(state_->layout.offset[parameter]));
+std::vector<float> Trainer::get(std::size_t run, std::size_t parameter) const {
+  const State::Part& part = state_->parts.at(run);
+  return state_->values(part, parameter, part.memory.master_at(part.layout.offset[parameter]));
 }
 
-void Trainer::set(std::size_t parameter, const std::vector<float>& values) {
-  const State& s = *state_;
-  void* to = s.memory.master_at(s.layout.offset[parameter]);
-  std::vector<std::byte> bytes(values.size() * dtype_size(s.memory.master_dtype));
-  convert(s.memory.master_dtype, bytes.data(), GRAFT_F32, values.data(),
+void Trainer::set(std::size_t run, std::size_t parameter, const std::vector<float>& values) {
+  const State::Part& part = state_->parts.at(run);
+  void* to = part.memory.master_at(part.layout.offset[parameter]);
+  std::vector<std::byte> bytes(values.size() * dtype_size(part.memory.master_dtype));
+  convert(part.memory.master_dtype, bytes.data(), GRAFT_F32, values.data(),
           static_cast<std::int64_t>(values.size()));
-  s.device.copy_in(to, bytes.data(), bytes.size());
-  s.device.wait();
+  state_->device.copy_in(to, bytes.data(), bytes.size());
+  state_->device.wait();
 }
 
-void Trainer::refresh() {
-  state_->optimizer->refresh();
+void Trainer::refresh(std::size_t run) {
+  state_->parts.at(run).optimizer->refresh();
 }
 
-std::vector<FlatState> Trainer::state() const {
+std::vector<FlatState> Trainer::state(std::size_t run) const {
   const State& s = *state_;
-  if (s.memory.master_dtype != GRAFT_F32) {
+  const State::Part& part = s.parts.at(run);
+  if (part.memory.master_dtype != GRAFT_F32) {
     throw Error(GRAFT_E_INVALID, "checkpoints of f64 runs are not kept.");
   }
   std::vector<FlatState> result;
-  for (const auto& [range, memory] : s.changed()) {
-    result.push_back(
-        {range.dtype, range.count, [&s, memory = memory, n = range.bytes()](const Sink& sink) {
-           std::vector<std::byte> piece(std::min(n, kPiece));
-           for (std::uint64_t i = 0; i < n; i += kPiece) {
-             const std::uint64_t bytes = std::min(kPiece, n - i);
-             s.device.copy_out(piece.data(), memory + i, bytes);
-             if (s.paged(memory)) s.memory.pages.release(memory + i, bytes);
-             sink(piece.data(), bytes);
-           }
-         }});
+  for (const auto& [range, memory] : part.changed()) {
+    result.push_back({range.dtype, range.count,
+                      [&s, &part, memory = memory, n = range.bytes()](const Sink& sink) {
+                        std::vector<std::byte> piece(std::min(n, kPiece));
+                        for (std::uint64_t i = 0; i < n; i += kPiece) {
+                          const std::uint64_t bytes = std::min(kPiece, n - i);
+                          s.device.copy_out(piece.data(), memory + i, bytes);
+                          if (part.paged(memory)) part.memory.pages.release(memory + i, bytes);
+                          sink(piece.data(), bytes);
+                        }
+                      }});
   }
   return result;
 }
 
-void Trainer::set_state(const std::vector<StoredState>& state, const std::function<void()>& read) {
-  State& s = *state_;
-  const auto ranges = s.changed();
+void Trainer::set_state(std::size_t run, const std::vector<StoredState>& state,
+                        const std::function<void()>& read) {
+  const State& s = *state_;
+  const State::Part& part = s.parts.at(run);
+  const auto ranges = part.changed();
   if (state.size() != ranges.size()) {
     throw Error(GRAFT_E_INVALID, cat("the checkpoint has ", state.size() - 1,
                                      " states of each parameter, this run's "
@@ -424,11 +360,11 @@ void Trainer::set_state(const std::vector<StoredState>& state, const std::functi
       const std::uint64_t bytes = std::min<std::uint64_t>(kPiece, state[i].bytes.size() - at);
       s.device.copy_in(to + at, state[i].bytes.data() + at, bytes);
       s.device.wait();
-      if (s.paged(to)) s.memory.pages.release(to + at, bytes);
+      if (part.paged(to)) part.memory.pages.release(to + at, bytes);
       if (read) read();
     }
   }
-  refresh();
+  refresh(run);
 }
 
 std::int64_t Trainer::recordings() const {
@@ -437,7 +373,7 @@ std::int64_t Trainer::recordings() const {
 
 void Trainer::set_timer(const CallTimer& timer) {
   state_->train->set_timer(timer);
-  state_->optimizer->set_timer(timer);
+  for (const State::Part& part : state_->parts) part.optimizer->set_timer(timer);
 }
 
 std::uint32_t Trainer::dtype() const {

@@ -28,6 +28,22 @@ struct TrainerOptions {
   fs::path page_folder;
 };
 
+/// One of the runs that share each pass through a base.
+struct TrainerRun {
+  AdapterSet* adapters = nullptr;
+  graft_optimizer_api optimizer{};
+  Json optimizer_options;
+  TrainerOptions options;  ///< recompute and memory_limit: those of the first run hold for all
+  Bounds train, eval;      ///< the largest batches that will come; eval.rows 0: no evaluation
+};
+
+/// What a run brings to a pass: rows, or none.
+struct Share {
+  Batch batch;
+  std::int64_t supervised = 0;  ///< labels in all micro-steps of the run's step
+  std::size_t micro_steps = 1;  ///< of that step
+};
+
 /// What a run costs, known before it allocates anything.
 struct Cost {
   std::uint64_t process = 0, weights = 0, prepared = 0, activations = 0, gradients = 0,
@@ -56,14 +72,15 @@ struct EvalMetrics {
 };
 
 /// Plans when made, allocates and loads in start(), then steps. One thread.
+///
+/// Several runs train independently of one another: each has rows of its own in a pass, which go
+/// through the frozen base together, and an optimizer of its own.
 class Trainer {
  public:
-  /// `model` is opened, not loaded. `train` and `eval` are the largest batches that will come;
-  /// eval.rows 0: no evaluation. Throws GRAFT_E_NO_MEMORY when the plan exceeds the memory limit,
-  /// naming the three largest holders and what to change.
-  Trainer(Device device, Model model, AdapterSet& adapters, const graft_optimizer_api& optimizer,
-          Json optimizer_options, const Log& log, const TrainerOptions& options,
-          const Bounds& train, const Bounds& eval);
+  /// `model` is opened, not loaded. At most kGroups runs; what their methods change must be kept to
+  /// rows where there are several (require_row_groups). Throws GRAFT_E_NO_MEMORY when the plan
+  /// exceeds the memory limit, naming the three largest holders and what to change.
+  Trainer(Device device, Model model, std::vector<TrainerRun> runs, const Log& log);
   ~Trainer();
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
@@ -72,24 +89,28 @@ class Trainer {
   /// Allocates, loads the weights with `threads` threads, sets parameters to their initial values.
   void start(int threads);
 
-  /// One optimizer step over its micro-steps; `supervised` is the number of labels in all of them.
-  /// `index` counts steps from 1. Throws GRAFT_E_DIVERGED when the loss is not a number.
-  StepMetrics step(std::int64_t index, std::int64_t supervised, std::size_t micro_steps,
-                   const std::function<Batch(std::size_t)>& micro_step);
-  /// Adds up one evaluation batch: sum of losses and number of labels.
-  void evaluate(const Batch& batch, double& loss_sum, std::int64_t& tokens);
+  /// Begins a step of a run: its gradients are 0.
+  void begin(std::size_t run);
+  /// One micro-step of each run that brings rows; there is a share for each run.
+  void pass(const std::vector<Share>& shares);
+  /// The optimizer's part of a run's step; `index` counts its steps from 1. Throws GRAFT_E_DIVERGED
+  /// when the loss is not a number.
+  StepMetrics finish(std::size_t run, std::int64_t index);
+  /// Adds up one evaluation batch of a run: sum of losses and number of labels.
+  void evaluate(std::size_t run, const Batch& batch, double& loss_sum, std::int64_t& tokens);
 
-  /// Strength of a method entry, 1 at first.
+  /// Strength of a method entry, 1 at first; entries count over all runs.
   void strength(std::size_t entry, double value);
-  /// Master values of a parameter, and back (then refresh() once).
-  std::vector<float> get(std::size_t parameter) const;
-  void set(std::size_t parameter, const std::vector<float>& values);
-  void refresh();
-  /// Everything that a step changes: master values and optimizer states, flat.
-  /// Valid until the next step.
-  std::vector<FlatState> state() const;
+  /// Master values of a run's parameter, and back (then refresh() once).
+  std::vector<float> get(std::size_t run, std::size_t parameter) const;
+  void set(std::size_t run, std::size_t parameter, const std::vector<float>& values);
+  void refresh(std::size_t run);
+  /// Everything that a step of the run changes: master values and optimizer states, flat.
+  /// Valid until its next step.
+  std::vector<FlatState> state(std::size_t run) const;
   /// `read` is called when the bytes up to where it stands are done with.
-  void set_state(const std::vector<StoredState>& state, const std::function<void()>& read = {});
+  void set_state(std::size_t run, const std::vector<StoredState>& state,
+                 const std::function<void()>& read = {});
 
   std::int64_t recordings() const;
   /// Is told of every kernel call of training and optimizer steps from then on.
@@ -106,6 +127,11 @@ class Trainer {
 /// does not have are left out.
 Bindings set_batch(Program& program, const Batch& batch, const VirtualTokens& more,
                    const DecoderConfig& config);
+
+/// Keys of the rows of a batch for dropout, two numbers each; each example has `prompt` rows more.
+std::vector<std::int32_t> row_keys(const Batch& batch, std::int64_t prompt);
+/// Batches put end to end.
+Batch joined(const std::vector<const Batch*>& batches);
 
 /// Resident bytes of this process now.
 std::uint64_t resident_bytes();

@@ -126,7 +126,7 @@ typedef struct graft_metrics { /* GROWS; the caller sets struct_size */
 
 /* Events of graft_session_run, as JSON: the lines of metrics.jsonl, and {"event": "note", "text"},
  * {"event": "checkpoint", "step", "path"}, and at the end of a run with "profile"
- * {"event": "profile", "seconds", "rows": [..], ..}. Called on the thread that runs; do not call back in. */
+ * {"event": "profile", ..}; of one of several runs with its name as "run". Do not call back in. */
 typedef void (*graft_event_fn)(void* user, const char* event_json);
 
 /* config_json: RUN.json. base_dir: what relative paths in it are relative to; NULL: the current
@@ -150,12 +150,12 @@ GRAFT_API graft_status graft_session_config_json(graft_session*, graft_text** ou
  * keeps checkpoints. GRAFT_INTERRUPTED after graft_session_cancel; everything is saved then. */
 GRAFT_API graft_status graft_session_run(graft_session*, graft_event_fn, void* user,
                                          graft_error* error);
-/* One step of training; writes nothing. GRAFT_SKIP: the run is at its end. */
+/* One step of a session with one run; writes nothing. GRAFT_SKIP: the run is at its end. */
 GRAFT_API graft_status graft_session_step(graft_session*, graft_metrics* inout, graft_error* error);
-/* Mean loss over the eval data in metrics->loss, its tokens in ->tokens. GRAFT_SKIP: there is none. */
+/* The same: mean loss over the eval data in ->loss, its tokens in ->tokens. GRAFT_SKIP: there is none. */
 GRAFT_API graft_status graft_session_evaluate(graft_session*, graft_metrics* inout,
                                               graft_error* error);
-/* Writes the adapter as a PEFT folder (one sub-folder per method where there are several). */
+/* Writes the adapter as a PEFT folder (a sub-folder per run or method where there are several). */
 GRAFT_API graft_status graft_session_save(graft_session*, const char* dir, graft_error* error);
 /* [any] also from a signal handler: a running graft_session_run finishes its step, saves, returns. */
 GRAFT_API void graft_session_cancel(graft_session*);

@@ -317,6 +317,20 @@ std::vector<Case> cases() {
             {{"rows", {0, 2, 3, 5, 6}}, {"labels", {4, 0, 1, 3, 2}}}};
   head.extents[Symbol::kSupervised] = 5;
   all.push_back(head);
+  // Rows in groups, one of them empty: each group its own factor, which one goes without.
+  Case groups{"row_groups", {{{7, 3}}, {{3}, 0.5, 1.5}}, [](Recorder& r, P p) {
+                const Shape rows = {group_rows(0), group_rows(1), group_rows(2)};
+                std::vector<ValueId> parts = r.split_rows(p[0], rows);
+                parts[0] = r.mul(r.mul(parts[0], parts[0]), p[1]);
+                parts[1] = r.mul(parts[1], p[1]);
+                const ValueId all_rows = r.join_rows(parts, 7);
+                const std::vector<ValueId> again = r.split_rows(all_rows, rows);
+                const ValueId rest = r.join_rows({again[0], parts[1], again[2]}, 7);
+                return r.mul(r.join_rows(r.split_rows(rest, rows), 7), all_rows);
+              }};
+  groups.extents[group_rows(0)] = 3;
+  groups.extents[group_rows(2)] = 4;
+  all.push_back(groups);
   return all;
 }
 

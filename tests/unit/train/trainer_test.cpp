@@ -11,38 +11,16 @@
 #include "tests/unit/base/expect_error.hpp"
 #include "tests/unit/graph/ref_device.hpp"
 #include "tests/unit/model/tiny_model.hpp"
+#include "tests/unit/train/batches.hpp"
 #include "tests/unit/train/flat_states.hpp"
 
 namespace graft::core {
 namespace {
 
+using test::batch_of;
 using test::lora_entry;
+using test::step_of;
 using test::TinyModel;
-
-/// Examples as a micro-step; the i-th has the place draws[i] in the run. Every second row has a
-/// label.
-Batch batch_of(const std::vector<std::int64_t>& draws) {
-  Batch b;
-  b.cu_seqlens = {0};
-  for (const std::int64_t draw : draws) {
-    const auto length = static_cast<std::int32_t>(2 + draw * 3 % 5);
-    for (std::int32_t i = 0; i < length; ++i) {
-      const auto token = [&](std::int32_t k) {
-        return static_cast<std::int32_t>((draw * 7 + k * 5 + 3) % 13);
-      };
-      const bool labelled = i + 1 < length && (i + draw) % 2 == 0;
-      if (labelled) b.supervised_rows.push_back(static_cast<std::int32_t>(b.ids.size()));
-      b.ids.push_back(token(i));
-      b.positions.push_back(i);
-      b.labels.push_back(labelled ? token(i + 1) : kNoLabel);
-    }
-    b.cu_seqlens.push_back(static_cast<std::int32_t>(b.ids.size()));
-    b.example_ids.push_back(draw);
-    b.draws.push_back(draw);
-  }
-  b.supervised = static_cast<std::int64_t>(b.supervised_rows.size());
-  return b;
-}
 
 struct Settings {
   std::string optimizer = "sgd";
@@ -70,8 +48,10 @@ class Training {
     const graft_optimizer_api& api = test::built_plugins().optimizer(settings.optimizer);
     const Json options = validate(Json::object(), parse_json(api.config_schema, "o"), "o");
     trainer_ = std::make_unique<Trainer>(
-        ref_device(), Model::open(tiny.folder(), ref_device(), settings.dtype), adapters_, api,
-        options, Log{}, settings.options, settings.bounds, settings.bounds);
+        ref_device(), Model::open(tiny.folder(), ref_device(), settings.dtype),
+        std::vector<TrainerRun>{
+            {&adapters_, api, options, settings.options, settings.bounds, settings.bounds}},
+        Log{});
   }
 
   /// Starts, with B of every pair unequal to 0, so that A has a gradient.
@@ -79,30 +59,29 @@ class Training {
     trainer_->start(1);
     for (std::size_t i = 0; i < adapters_.parameters().size(); ++i) {
       if (!adapters_.parameters()[i].base.empty()) continue;
-      std::vector<float> v = trainer_->get(i);
+      std::vector<float> v = trainer_->get(0, i);
       for (std::size_t k = 0; k < v.size(); ++k) v[k] += 0.1f * std::sin(static_cast<float>(i + k));
-      trainer_->set(i, v);
+      trainer_->set(0, i, v);
     }
-    trainer_->refresh();
+    trainer_->refresh(0);
     return *this;
   }
 
   StepMetrics step(std::int64_t index, const std::vector<std::vector<std::int64_t>>& micro) {
-    std::int64_t supervised = 0;
-    for (const auto& m : micro) supervised += batch_of(m).supervised;
-    return trainer_->step(index, supervised, micro.size(),
-                          [&](std::size_t i) { return batch_of(micro[i]); });
+    std::vector<Batch> batches;
+    for (const auto& m : micro) batches.push_back(batch_of(m));
+    return step_of(*trainer_, index, batches);
   }
   double evaluate(const std::vector<std::int64_t>& draws) {
     double sum = 0;
     std::int64_t n = 0;
-    trainer_->evaluate(batch_of(draws), sum, n);
+    trainer_->evaluate(0, batch_of(draws), sum, n);
     return sum / static_cast<double>(n);
   }
   std::vector<std::vector<float>> values() const {
     std::vector<std::vector<float>> all;
     for (std::size_t i = 0; i < adapters_.parameters().size(); ++i) {
-      all.push_back(trainer_->get(i));
+      all.push_back(trainer_->get(0, i));
     }
     return all;
   }
@@ -168,7 +147,7 @@ TEST(Trainer, DropoutFollowsTheSeedAndThePlaceInTheRun) {
     Batch b = batch_of({0, 1});
     b.draws = draws;
     t.start();
-    return t.trainer().step(1, b.supervised, 1, [&](std::size_t) { return b; }).loss;
+    return step_of(t.trainer(), 1, {b}).loss;
   };
   const double first = loss({0, 1});
   EXPECT_EQ(loss({0, 1}), first);
@@ -188,11 +167,11 @@ TEST(Trainer, StateIsEverythingThatAStepChanges) {
   Training a(tiny, settings);
   a.start();
   for (std::int64_t k = 1; k <= 2; ++k) a.step(k, {{k, k + 1}, {k + 2}});
-  const auto state = test::values_of(a.trainer().state());
+  const auto state = test::values_of(a.trainer().state(0));
   Training b(tiny, settings);
   b.trainer().start(1);
-  b.trainer().set_state(test::stored(state));
-  EXPECT_EQ(test::values_of(b.trainer().state()), state);
+  b.trainer().set_state(0, test::stored(state));
+  EXPECT_EQ(test::values_of(b.trainer().state(0)), state);
   for (std::int64_t k = 3; k <= 4; ++k) {
     const StepMetrics x = a.step(k, {{k, k + 1}, {k + 2}}), y = b.step(k, {{k, k + 1}, {k + 2}});
     EXPECT_EQ(x.loss, y.loss);
@@ -200,15 +179,15 @@ TEST(Trainer, StateIsEverythingThatAStepChanges) {
     EXPECT_EQ(x.lr, y.lr);
   }
   EXPECT_EQ(a.values(), b.values());
-  EXPECT_EQ(test::values_of(a.trainer().state()), test::values_of(b.trainer().state()));
+  EXPECT_EQ(test::values_of(a.trainer().state(0)), test::values_of(b.trainer().state(0)));
   auto cut = state;
   cut.back().pop_back();
-  EXPECT_ERROR(b.trainer().set_state(test::stored(cut)), "another set of parameters");
+  EXPECT_ERROR(b.trainer().set_state(0, test::stored(cut)), "another set of parameters");
   cut.pop_back();
-  EXPECT_ERROR(b.trainer().set_state(test::stored(cut)), "keeps 2: it is of another optimizer");
+  EXPECT_ERROR(b.trainer().set_state(0, test::stored(cut)), "keeps 2: it is of another optimizer");
   auto codes = test::stored(state);
   codes.back().dtype = GRAFT_U8;
-  EXPECT_ERROR(b.trainer().set_state(codes), "state 1 of it are u8");
+  EXPECT_ERROR(b.trainer().set_state(0, codes), "state 1 of it are u8");
 }
 
 TEST(Trainer, StatesInAFileChangeNothing) {
@@ -227,13 +206,13 @@ TEST(Trainer, StatesInAFileChangeNothing) {
     EXPECT_EQ(a.step(k, {{k, k + 1}}).grad_norm, b.step(k, {{k, k + 1}}).grad_norm);
   }
   EXPECT_EQ(a.values(), b.values());
-  const auto state = test::values_of(a.trainer().state());
-  EXPECT_EQ(test::values_of(b.trainer().state()), state);
+  const auto state = test::values_of(a.trainer().state(0));
+  EXPECT_EQ(test::values_of(b.trainer().state(0)), state);
   int read = 0;
   c.trainer().start(1);
-  c.trainer().set_state(test::stored(state), [&] { ++read; });
+  c.trainer().set_state(0, test::stored(state), [&] { ++read; });
   EXPECT_EQ(read, 3);  // master values, m and v, each in one piece
-  EXPECT_EQ(test::values_of(c.trainer().state()), state);
+  EXPECT_EQ(test::values_of(c.trainer().state(0)), state);
   EXPECT_EQ(a.step(3, {{3, 4}}).loss, c.step(3, {{3, 4}}).loss);
   EXPECT_EQ(a.values(), c.values());
   EXPECT_TRUE(fs::is_empty(folder.path()));
@@ -276,7 +255,7 @@ TEST(Trainer, AnExamplesLossDoesNotDependOnItsNeighbours) {
   t.start();
   double alone = 0;
   std::int64_t n = 0;
-  for (const std::int64_t draw : {0, 1, 2, 3}) t.trainer().evaluate(batch_of({draw}), alone, n);
+  for (const std::int64_t draw : {0, 1, 2, 3}) t.trainer().evaluate(0, batch_of({draw}), alone, n);
   EXPECT_NEAR(t.evaluate({0, 1, 2, 3}), alone / static_cast<double>(n), 1e-6);
   EXPECT_NEAR(t.evaluate({3, 1, 0, 2}), alone / static_cast<double>(n), 1e-6);
 }
@@ -385,10 +364,10 @@ TEST(Trainer, StopsAtALossThatIsNoNumber) {
   const TinyModel tiny;
   Training t(tiny, Settings());
   t.start();
-  std::vector<float> v = t.trainer().get(0);
+  std::vector<float> v = t.trainer().get(0, 0);
   v[0] = std::nanf("");
-  t.trainer().set(0, v);
-  t.trainer().refresh();
+  t.trainer().set(0, 0, v);
+  t.trainer().refresh(0);
   EXPECT_ERROR_STATUS(t.step(3, {{0, 1}}), GRAFT_E_DIVERGED, "step 3");
 }
 
