@@ -76,6 +76,8 @@ class Rewriter {
     put(bytes, in_.source(begin, end));
   }
   void put(std::string_view bytes, SourceSpan source);
+  /// What was put last stands for something else.
+  void restate(SourceSpan source) { out_.runs.back().source = source; }
 
  private:
   const TextView in_;

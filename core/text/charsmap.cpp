@@ -30,13 +30,52 @@ class Charsmap {
   }
 
   bool operator()(const TextView& in, AlignedText& out) const {
+    std::size_t before = 0;
+    const bool changed = rewrite(in, out, before);
+    if (before == 0 || out.text.empty()) return changed;
+    // What is taken out before anything is written is not counted: all that follows stands for what is so many characters
+    // before its own.
+    AlignedText plain;
+    rewrite(TextView(in.text), plain, before);
+    const TextView written(plain);
+    Rewriter writer(in, out);
+    for (std::size_t at = 0; at < plain.text.size();) {
+      const std::size_t from = at;
+      utf8_next(plain.text, at);
+      auto begin = static_cast<std::size_t>(written.source(from, at).begin);
+      for (std::size_t i = 0; i < before; ++i) {
+        do --begin;
+        while (is_utf8_continuation(in.text[begin]));
+      }
+      std::size_t end = begin;
+      utf8_next(in.text, end);
+      writer.put(std::string_view(plain.text).substr(from, at - from), begin, end);
+    }
+    return true;
+  }
+
+ private:
+  /// `before` gets the number of characters that are taken out before anything is written.
+  bool rewrite(const TextView& in, AlignedText& out, std::size_t& before) const {
     const std::string_view text = in.text;
     std::optional<Rewriter> writer;
     std::size_t kept = 0;
+    before = 0;
+    bool last_is_over = false;  // the last character written is more than what it stands for had
     const auto replace = [&](std::size_t begin, std::size_t end, std::string_view by) {
       if (by == text.substr(begin, end - begin)) return;
       if (!writer) writer.emplace(in, out);
       writer->keep(kept, begin);
+      const bool follows = kept == begin;
+      kept = end;
+      if (by.empty()) {
+        std::size_t first = begin;
+        utf8_next(text, first);
+        if (out.text.empty()) before += count(text.substr(begin, end - begin));
+        if (follows && last_is_over) writer->restate(in.source(begin, first));
+        last_is_over = false;
+        return;
+      }
       // Old and new characters go in step; what is over belongs to the last of the others.
       std::size_t olds = count(text.substr(begin, end - begin)), news = count(by);
       CharacterFlow flow(in, begin, end, *writer);
@@ -44,8 +83,8 @@ class Charsmap {
         const std::size_t uses = news == 1 ? olds : olds > 0 ? 1 : 0;
         olds -= uses;
         flow.put(utf8_next(by, at), uses);
+        last_is_over = uses == 0;
       }
-      kept = end;
     };
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t end = cluster_end(text, at);
@@ -67,7 +106,6 @@ class Charsmap {
     return true;
   }
 
- private:
   static std::size_t count(std::string_view text) {
     std::size_t out = 0;
     for (const char byte : text) out += is_utf8_continuation(byte) ? 0 : 1;
