@@ -2,9 +2,11 @@
 """Writes data/tokenization.json and data/templates.json: what `tokenizers` makes of nasty strings, and what
 jinja2 in transformers' environment makes of templates. Needs PyPI's `tokenizers` and `jinja2`.
 """
+import base64
 import json
 import pathlib
 import re
+import struct
 import tempfile
 
 from jinja2.ext import loopcontrols
@@ -27,6 +29,7 @@ STRINGS = [
     "don't stop-it!", "\ue000a\u00ad", "a" * 101, "q\u0307\u0323 \u1e0b\u0323 e\u0302\u0323",
     "\u0344\u0345\u0301", "\u08cd\u08d2a", "The baker bakes bread in 123 days, doesn't he?",
     "    return sum(values) / len(values)\n", "\u2001\u2126 e\u0301t",
+    "\x01a\x01b", "\x01\x01a \xbd c", "\xbd\x01\x01x", "a\xbd\x01b\x01 c", "\x01",
     "\uac00\u11a7x \uac00\u11a8 \uac01\u11a8 \u1100\u1161\u11a7",
 ]
 
@@ -39,7 +42,22 @@ def without(*pieces):
 
 
 # Changes to tiny-tokenizer/tokenizer.json (as in RFC 7396), and whether special tokens are added.
+def charsmap():
+    """A precompiled map that takes U+0001 out and writes one half as three characters: a double array, and its texts."""
+    units = [0] * 256
+    def node(at, label, offset, leaf=None):  # noqa: E306
+        units[at] = offset << 10 | (leaf is not None) << 8 | label
+        if leaf is not None:
+            units[at ^ offset] = leaf | 1 << 31
+    node(1, 0x01, 2, leaf=0)
+    node(0xC2, 0xC2, 4)
+    node(0xC2 ^ 4 ^ 0xBD, 0xBD, 2, leaf=1)
+    raw = struct.pack("<I256I", 1024, *units) + "\0" "1\u20442\0".encode()
+    return {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(raw).decode()}
+
+
 VARIANTS = {
+    "precompiled": ({"normalizer": charsmap()}, False),
     "as_it_is": ({}, False),
     "ruby": ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
         {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False} for pattern in (
