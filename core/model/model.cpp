@@ -175,6 +175,16 @@ std::uint64_t Model::expanded_bytes() const {
   return sum - mapped_bytes();
 }
 
+std::uint64_t Model::looked_up_bytes() const {
+  if (config().tied_head) return 0;
+  for (const SiteInfo& site : decoder_sites(config())) {
+    if (site.kind != GRAFT_SITE_EMBEDDING) continue;
+    const Weight& w = (*weights_)[index_of(site.name + ".weight")];
+    if (w.storage == Storage::kInPlace || w.storage == Storage::kMapped) return bytes_of(w);
+  }
+  return 0;
+}
+
 std::map<std::string, std::uint64_t> Model::formats() const {
   std::map<std::string, std::uint64_t> all;
   for (const Weight& w : *weights_) {

@@ -28,6 +28,8 @@ class Model {
   /// Bytes of tensors used in place (mapped) and of those that load() allocates.
   std::uint64_t mapped_bytes() const;
   std::uint64_t expanded_bytes() const;
+  /// Those of the mapped ones that are read by looking rows up alone: an embedding that is not the head too.
+  std::uint64_t looked_up_bytes() const;
   const Quantization& quantization() const { return quantization_; }
   /// How the tensors lie in memory, by name of the format: "nf4" or "bf16"; and their bytes.
   std::map<std::string, std::uint64_t> formats() const;

@@ -57,6 +57,7 @@ void Member::open(const Model& model, const Text& text, const std::function<Mode
     eval.emplace(*data.eval, once);
   }
   c.trainer.schedule.total = train->steps();
+  c.trainer.micro_steps = train->steps() * c.batches.accumulate + (eval ? eval->micro_steps() : 0);
   if (c.warmup_ratio > 0) {
     c.trainer.schedule.warmup =
         static_cast<std::int64_t>(std::ceil(c.warmup_ratio * static_cast<double>(train->steps())));

@@ -21,6 +21,7 @@ struct TrainerOptions {
   Schedule schedule;
   RecomputeChoice recompute = RecomputeChoice::kAuto;
   std::uint64_t memory_limit = 0;     ///< bytes, 0: none
+  std::int64_t micro_steps = 0;       ///< of the whole run, for what it will look up; 0: unknown
   std::vector<std::string> no_decay;  ///< parts of parameter names without weight decay
   /// Above 0: optimizer states lie in a file in this folder, and a step uses so many bytes of them
   /// at once.

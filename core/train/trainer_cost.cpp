@@ -26,13 +26,28 @@ Bounds bounds_of(const std::vector<Bounds>& runs, bool at_once) {
   return all;
 }
 
+/// Bytes of a mapped embedding that no token of the runs has looked up: at each the system maps what
+/// it holds of the pages around.
+std::uint64_t Trainer::State::never_read() const {
+  constexpr std::uint64_t around = std::uint64_t{1} << 16;
+  const std::uint64_t all = model.looked_up_bytes();
+  const std::vector<Bounds> bounds = this->bounds(true);
+  std::uint64_t lookups = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const std::int64_t micro_steps = parts[i].run.options.micro_steps;
+    if (micro_steps == 0) return 0;
+    lookups += static_cast<std::uint64_t>(micro_steps * bounds[i].rows);
+  }
+  return lookups < all / around ? all - lookups * around : 0;
+}
+
 void Trainer::State::add_up(const Plan& plan) {
   const std::uint64_t wide = dtype_size(statistics_dtype(model.dtype()));
   const bool copies = model.dtype() != statistics_dtype(model.dtype());
   const Bounds bounds = bounds_of(this->bounds(true), true);
   cost = {};
   cost.process = resident_bytes() + kRuntimeBytes;
-  cost.weights = model.mapped_bytes() + model.expanded_bytes();
+  cost.weights = model.mapped_bytes() + model.expanded_bytes() - never_read();
   cost.activations = std::max(plan.arena_bytes, scratch->arena_bytes()) + plan.input_bytes;
   cost.workspace = std::max(plan.workspace_bytes, scratch->workspace_bytes());
   for (const Part& part : parts) {

@@ -59,6 +59,7 @@ struct Trainer::State {
   Recorded record(bool training, Recompute recompute);
   ValueId losses_by_run(Recorder& r, ValueId losses) const;
   std::unique_ptr<Program> program(Plan plan);
+  std::uint64_t never_read() const;
   void add_up(const Plan& train_plan);
   void enforce_limit() const;
   std::vector<double> read(const Program& p, ValueId id) const;

@@ -320,6 +320,25 @@ TEST(Trainer, CostsAddUpAndAreKnownBeforeTheStart) {
   EXPECT_EQ(narrow.trainer().cost().optimizer, static_cast<std::uint64_t>(trained) * (4 * 3 + 2));
 }
 
+TEST(Trainer, CostsCountTheRowsOfAnEmbeddingThatARunCanLookUp) {
+  constexpr std::int64_t vocab = 200000;
+  constexpr std::uint64_t bytes = vocab * 8 * sizeof(float), around = 1 << 16;
+  const auto weights = [](const TinyModel& tiny, std::int64_t micro_steps) {
+    Settings settings;
+    settings.bounds.rows = 6;
+    settings.options.micro_steps = micro_steps;
+    return Training(tiny, settings).trainer().cost().weights;
+  };
+  const TinyModel untied(test::tiny_config(2, {{"vocab_size", vocab}}));
+  const std::uint64_t all = weights(untied, 0);
+  EXPECT_GT(all, 2 * bytes);  // the head too
+  EXPECT_EQ(weights(untied, 3), all - bytes + 3 * 6 * around);
+  EXPECT_EQ(weights(untied, 1000), all);
+  const TinyModel tied(
+      test::tiny_config(2, {{"vocab_size", vocab}, {"tie_word_embeddings", true}}));
+  EXPECT_EQ(weights(tied, 3), weights(tied, 0));
+}
+
 TEST(Trainer, AutoRecomputesAsLittleAsTheLimitAllows) {
   const TinyModel tiny(test::tiny_config(6));
   Settings settings;
