@@ -131,7 +131,7 @@ TEST_F(LoraTest, HandsOnTheHostsError) {
 TEST_F(LoraTest, SchemaRefusesWhatMakesNoSense) {
   for (const char* bad :
        {R"({"rank": 0})", R"({"rank": 1.5})", R"({"dropout": 1})", R"({"dropout": -0.1})",
-        R"({"init": "eva"})", R"({"rnak": 8})", R"({"rank_pattern": {"q_proj": 0}})"}) {
+        R"({"init": "evo"})", R"({"rnak": 8})", R"({"rank_pattern": {"q_proj": 0}})"}) {
     EXPECT_THROW(settled(api_->config_schema, Json::parse(bad)), Error) << bad;
   }
 }
