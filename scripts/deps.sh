@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 packages="g++ cmake make ninja-build ccache pkg-config nlohmann-json3-dev libboost-dev libssl-dev
   libpcre2-dev libutf8proc-dev libgtest-dev libbenchmark-dev python3 python3-pip ca-certificates"
 case "${1-}" in
-  --ci) packages="$packages clang clang-format clang-tidy libomp-dev" ;;
+  --ci) packages="$packages clang clang-format clang-tidy libclang-rt-dev libomp-dev" ;;
   --demo) packages="$packages wordnet-base" ;;
   "") ;;
   *) echo "deps.sh: unknown argument '$1'; there are --ci and --demo" >&2; exit 2 ;;
