@@ -56,7 +56,7 @@ void generate_lines(graft::Model& model, const Json& defaults, const Options& op
 
 int generate(const Options& options) {
   if (options.has("prompt") == options.has("input")) {
-    throw UsageError("'graft generate' needs one of --prompt TEXT and --input IN.jsonl.");
+    throw UsageError("'graft generate' needs either --prompt TEXT or --input IN.jsonl.");
   }
   Json request = request_of(options);
   if (options.has("system") && options.has("prompt")) request["chat"] = true;

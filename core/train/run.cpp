@@ -237,7 +237,7 @@ void Run::State::resume(const EventSink& sink) {
   for (const auto& m : members) any = m->resume(sink) || any;
   if (any) return;
   throw Error(GRAFT_E_NOT_FOUND, cat("--resume: '", output.string(),
-                                     "' holds no whole checkpoint. Start without --resume."));
+                                     "' holds no whole checkpoint. Begin anew with --force."));
 }
 
 bool Run::run(const EventSink& sink) {

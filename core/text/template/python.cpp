@@ -137,7 +137,9 @@ void set_key(Dict& dict, const Value& key, Value value, Limits& limits) {
     return;
   }
   for (auto& [name, there] : dict.items) {
-    if (&there == old) there = std::move(value);
+    if (&there != old) continue;
+    there = std::move(value);
+    return;
   }
 }
 
