@@ -13,7 +13,6 @@ import json
 import os
 import pathlib
 import random
-import re
 import resource
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from run import HERE, VOCAB, models, processor, spread  # noqa: E402
+from run import HERE, VOCAB, models, processor, spread, write_results  # noqa: E402
 
 PROMPT, NEW = 128, 64
 FORMATS = {"graft": ("f32", "bf16", "gguf", "nf4"), "hf": ("f32", "bf16"), "llama": ("gguf",)}
@@ -229,12 +228,8 @@ def measure(options):
         f"min / median / max of {options.rounds} rounds of {options.repeats}. Memory is read at {read:.1f} GB/s.", "",
         "Instruction sets: " + ", ".join(sets) + ".", "", table(results, weights, read), "", *ratios(results), ""])
     print(text)
-    slug = re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-") + "-decode"
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / f"{slug}.md").write_text(text)
-    (options.results / f"{slug}.json").write_text(json.dumps(
-        {"processor": cpu, "instruction_sets": sets, "date": time.strftime("%Y-%m-%d"), "read_gb_per_s": read,
-         "results": results}, indent=1) + "\n")
+    write_results(options.results, cpu, "decode", text,
+                  {"instruction_sets": sets, "read_gb_per_s": read, "results": results})
 
 
 def main():

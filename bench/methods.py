@@ -10,15 +10,13 @@ results/PROCESSOR-methods-DTYPE.md and .json.
 import argparse
 import json
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from run import HERE, models, processor, spread  # noqa: E402
+from run import HERE, models, processor, spread, write_results  # noqa: E402
 
 ROWS, LENGTH = 4, 512
 ALL = "all-linear"
@@ -191,12 +189,8 @@ def main():
         *(["Peers: " + ", ".join(f"{k} {v}" for k, v in versions.items()) + "."] if versions else []),
         "", table(results, peers), ""])
     print(text)
-    slug = re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-")
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / f"{slug}-methods-{options.dtype}.md").write_text(text)
-    (options.results / f"{slug}-methods-{options.dtype}.json").write_text(json.dumps(
-        {"processor": cpu, "instruction_sets": sets, "date": time.strftime("%Y-%m-%d"), "methods": METHODS,
-         "results": results, "peers": peers}, indent=1) + "\n")
+    write_results(options.results, cpu, f"methods-{options.dtype}", text,
+                  {"instruction_sets": sets, "methods": METHODS, "results": results, "peers": peers})
 
 
 if __name__ == "__main__":

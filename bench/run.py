@@ -146,6 +146,15 @@ def models(options, names):
     return {"f32": wide, "bf16": half}
 
 
+def write_results(folder, cpu, what, text, more):
+    """PROCESSOR[-what].md and .json in `folder`."""
+    slug = "-".join(filter(None, [re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-"), what]))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{slug}.md").write_text(text)
+    (folder / f"{slug}.json").write_text(json.dumps(
+        {"processor": cpu, "date": time.strftime("%Y-%m-%d"), **more}, indent=1) + "\n")
+
+
 def spread(values, form):
     return " / ".join(form.format(v) for v in (min(values), statistics.median(values), max(values)))
 
@@ -243,12 +252,8 @@ def main():
         *(["Peers: " + ", ".join(f"{k} {v}" for k, v in versions.items()) + "."] if versions else []),
         "", table(results, gemm), ""])
     print(text)
-    slug = re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-")
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / f"{slug}.md").write_text(text)
-    (options.results / f"{slug}.json").write_text(json.dumps(
-        {"processor": cpu, "instruction_sets": sets, "date": time.strftime("%Y-%m-%d"), "work": work, "gemm": gemm,
-         "results": results}, indent=1) + "\n")
+    write_results(options.results, cpu, "", text,
+                  {"instruction_sets": sets, "work": work, "gemm": gemm, "results": results})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import json
 import os
 import pathlib
 import random
-import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import random_model  # noqa: E402
-from run import HERE, processor  # noqa: E402
+from run import HERE, processor, write_results  # noqa: E402
 
 HOLDERS = ("process", "weights", "prepared", "activations", "gradients", "optimizer", "workspace")
 
@@ -162,12 +161,8 @@ def main():
         + ("." if options.dtype in rates else ", in f32 (there are none in bf16 on this processor)."), "",
         table(results, gemm), ""])
     print(text)
-    slug = re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-") + ("-scale-at-load" if options.at_load else "-scale")
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / f"{slug}.md").write_text(text)
-    (options.results / f"{slug}.json").write_text(json.dumps(
-        {"processor": cpu, "instruction_sets": sets, "date": time.strftime("%Y-%m-%d"), "gemm": rates,
-         "results": results}, indent=1) + "\n")
+    write_results(options.results, cpu, "scale-at-load" if options.at_load else "scale", text,
+                  {"instruction_sets": sets, "gemm": rates, "results": results})
 
 
 if __name__ == "__main__":

@@ -61,11 +61,10 @@ void read_all(int fd, const fs::path& path, F take) {
 
 /// What a pipe or a device gives, as a file without a name.
 int spooled(int fd, const fs::path& path) {
-  std::string name = (fs::temp_directory_path() / "graft-XXXXXX").string();
-  Descriptor copy(::mkostemp(name.data(), O_CLOEXEC));
-  if (copy.fd < 0) fail("create", name, errno);
-  ::unlink(name.c_str());
-  read_all(fd, path, [&](const char* data, std::size_t n) { write_all(copy.fd, data, n, name); });
+  const fs::path folder = fs::temp_directory_path();
+  Descriptor copy(open_nameless(folder));
+  if (copy.fd < 0) fail("create a file in", folder, errno);
+  read_all(fd, path, [&](const char* data, std::size_t n) { write_all(copy.fd, data, n, folder); });
   return copy.release();
 }
 
@@ -115,6 +114,13 @@ std::string read_file(const fs::path& path, std::uint64_t limit) {
     }
   });
   return content;
+}
+
+int open_nameless(const fs::path& folder) {
+  std::string name = (folder / ".graft-XXXXXX").string();
+  const int file = ::mkostemp(name.data(), O_CLOEXEC);
+  if (file >= 0) ::unlink(name.c_str());
+  return file;
 }
 
 void sync_folder(const fs::path& folder) {

@@ -47,6 +47,10 @@ void write_file_atomically(const fs::path& path, std::string_view content);
 using Sink = std::function<void(const void* data, std::size_t size)>;
 void write_file_atomically(const fs::path& path, const std::function<void(const Sink&)>& produce);
 
+/// A descriptor of a new file in `folder` that has no name any more: it goes when it is closed. -1, and
+/// errno, where none can be made.
+int open_nameless(const fs::path& folder);
+
 /// fsync of a folder, so that a rename inside it survives a crash.
 void sync_folder(const fs::path& folder);
 

@@ -21,10 +21,8 @@ PageFile PageFile::make(const fs::path& folder, std::uint64_t bytes, std::string
     throw Error(GRAFT_E_IO, cat(who, ": no file of ", size_text(bytes), " can be made in '",
                                 place.string(), "': ", std::strerror(code), "."));
   };
-  std::string name = (place / ".graft-pages-XXXXXX").string();
-  const int file = ::mkostemp(name.data(), O_CLOEXEC);
+  const int file = open_nameless(place);
   if (file < 0) fail(errno);
-  ::unlink(name.c_str());
   const std::uint64_t size = std::max<std::uint64_t>(bytes, 1);
   const int full = ::posix_fallocate(file, 0, static_cast<off_t>(size));
   void* data =

@@ -35,6 +35,15 @@ Json over(Json common, const Json& own) {
   return common;
 }
 
+/// Takes the defaults out of the parts of a schema that a run and all runs may give, as what is not given
+/// is that of all runs, or the default of a run alone.
+void drop_defaults(Json& parts) {
+  for (const char* key : {"data", "train", "output"}) {
+    for (auto& [name, property] : parts[key]["properties"].items()) property.erase("default");
+    parts[key].erase("default");
+  }
+}
+
 }  // namespace
 
 std::string about_run(const std::string& name, const std::string& message) {
@@ -58,12 +67,7 @@ Json many_runs_schema() {
     run["properties"][key].erase("required");
     run["properties"][key].erase("default");
   }
-  // What is not given is that of all runs, or the default of a run alone.
-  for (const char* key : {"data", "train", "output"}) {
-    for (auto& [name, property] : run["properties"][key]["properties"].items()) {
-      property.erase("default");
-    }
-  }
+  drop_defaults(run["properties"]);
   for (const char* shared : {"dir", "log"}) run["properties"]["output"]["properties"].erase(shared);
   schema["properties"]["runs"] = {
       {"type", "array"},
@@ -79,13 +83,7 @@ Json many_runs_schema() {
 
 std::vector<std::pair<std::string, Json>> apart(const Json& whole) {
   Json schema = many_runs_schema();
-  // Their defaults come when each run is read.
-  for (const char* key : {"data", "train", "output"}) {
-    for (auto& [name, property] : schema["properties"][key]["properties"].items()) {
-      property.erase("default");
-    }
-    schema["properties"][key].erase("default");
-  }
+  drop_defaults(schema["properties"]);
   const Json all = validate(whole, schema, kWho);
   std::vector<std::pair<std::string, Json>> result;
   std::set<std::string> names;

@@ -198,8 +198,8 @@ std::vector<std::optional<StepMetrics>> Run::State::pass() {
 
 Member& Run::State::only(const char* what) {
   if (several()) {
-    throw Error(GRAFT_E_STATE, cat(what, " is for one run, this session trains ", members.size(),
-                                   " of them (\"runs\"). Use graft_session_run."));
+    throw Error(GRAFT_E_STATE, cat(what, " is for one run, and \"runs\" lists ", members.size(),
+                                   ". Use graft_session_run."));
   }
   return *members[0];
 }

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "core/text/template/builtins.hpp"
+#include "core/text/template/named.hpp"
 #include "core/text/template/python.hpp"
 #include "core/text/template/text_methods.hpp"
 
@@ -255,12 +256,7 @@ Value replace(const Value& in, Arguments& a) {
   return text_replace(str(in, a.limits), a);
 }
 
-struct Entry {
-  std::string_view name;
-  Filter filter;
-};
-
-constexpr Entry filters[] = {
+constexpr Named<Filter> filters[] = {
     {"capitalize", of_text<text_capitalize>},
     {"count", length_of},
     {"d", otherwise},
@@ -290,9 +286,7 @@ constexpr Entry filters[] = {
 }  // namespace
 
 Filter find_filter(std::string_view name) {
-  const auto found = std::find_if(std::begin(filters), std::end(filters),
-                                  [&](const Entry& entry) { return entry.name == name; });
-  if (found != std::end(filters)) return found->filter;
+  if (const Filter filter = find_named(filters, name)) return filter;
   for (const auto find : {find_list_filter, find_text_filter, find_layout_filter}) {
     if (const Filter filter = find(name)) return filter;
   }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/text/template/filters.hpp"
+#include "core/text/template/named.hpp"
 #include "core/text/template/python.hpp"
 
 namespace graft::core::jinja {
@@ -236,12 +237,7 @@ Value attr(const Value& in, Arguments& a) {
              : attribute(in, name);
 }
 
-struct Entry {
-  std::string_view name;
-  Filter filter;
-};
-
-constexpr Entry filters[] = {
+constexpr Named<Filter> filters[] = {
     {"attr", attr}, {"batch", batch}, {"dictsort", dictsort}, {"groupby", groupby},
     {"map", map},   {"max", largest}, {"min", smallest},      {"slice", slices},
     {"sort", sort}, {"sum", sum},     {"unique", unique},
@@ -250,9 +246,7 @@ constexpr Entry filters[] = {
 }  // namespace
 
 Filter find_list_filter(std::string_view name) {
-  const auto found = std::find_if(std::begin(filters), std::end(filters),
-                                  [&](const Entry& entry) { return entry.name == name; });
-  return found != std::end(filters) ? found->filter : nullptr;
+  return find_named(filters, name);
 }
 
 }  // namespace graft::core::jinja

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "core/text/template/filters.hpp"
+#include "core/text/template/named.hpp"
 #include "core/text/template/python.hpp"
 #include "core/text/template/text_methods.hpp"
 #include "core/text/utf8.hpp"
@@ -209,12 +210,7 @@ Value format(const Value& in, Arguments& a) {
                     a.limits);
 }
 
-struct Entry {
-  std::string_view name;
-  Filter filter;
-};
-
-constexpr Entry filters[] = {
+constexpr Named<Filter> filters[] = {
     {"abs", absolute},      {"center", center},       {"e", escape},
     {"escape", escape},     {"float", real},          {"forceescape", escape_again},
     {"format", format},     {"round", rounded},       {"title", title},
@@ -224,9 +220,7 @@ constexpr Entry filters[] = {
 }  // namespace
 
 Filter find_text_filter(std::string_view name) {
-  const auto found = std::find_if(std::begin(filters), std::end(filters),
-                                  [&](const Entry& entry) { return entry.name == name; });
-  return found != std::end(filters) ? found->filter : nullptr;
+  return find_named(filters, name);
 }
 
 }  // namespace graft::core::jinja

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/text/template/builtins.hpp"
+#include "core/text/template/named.hpp"
 #include "core/text/template/python.hpp"
 
 namespace graft::core::jinja {
@@ -41,12 +42,7 @@ bool same(const Value& x, const Value& y, Limits& limits) {
          equal(x, y, limits);
 }
 
-struct Entry {
-  std::string_view name;
-  Test test;
-};
-
-constexpr Entry tests[] = {
+constexpr Named<Test> tests[] = {
     {"!=", [](const Value& v, A& a) { return !equal(v, a.take("other", {}), a.limits); }},
     {"<", smaller},
     {"<=", [](const Value& v, A& a) { return !less(a.require("other"), v, a.limits); }},
@@ -106,9 +102,7 @@ constexpr Entry tests[] = {
 }  // namespace
 
 Test find_test(std::string_view name) {
-  const auto found = std::find_if(std::begin(tests), std::end(tests),
-                                  [&](const Entry& entry) { return entry.name == name; });
-  return found != std::end(tests) ? found->test : nullptr;
+  return find_named(tests, name);
 }
 
 }  // namespace graft::core::jinja

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/text/template/named.hpp"
 #include "core/text/template/python.hpp"
 #include "core/text/utf8.hpp"
 
@@ -197,12 +198,7 @@ Value to_right(const std::string& text, Arguments& a) {
   return justified(text, a, Side::right);
 }
 
-struct Entry {
-  std::string_view name;
-  TextMethod method;
-};
-
-constexpr Entry methods[] = {
+constexpr Named<TextMethod> methods[] = {
     {"casefold", text_casefold},
     {"capitalize", text_capitalize},
     {"center", centered},
@@ -280,9 +276,7 @@ Value text_replace(const std::string& text, Arguments& a) {
 }
 
 TextMethod find_text_method(std::string_view name) {
-  const auto found = std::find_if(std::begin(methods), std::end(methods),
-                                  [&](const Entry& entry) { return entry.name == name; });
-  return found != std::end(methods) ? found->method : nullptr;
+  return find_named(methods, name);
 }
 
 bool is_text_method(std::string_view name) {

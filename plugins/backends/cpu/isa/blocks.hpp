@@ -156,35 +156,33 @@ GRAFT_INLINE void each_q3_k(Bytes block, Put put) {
     }
   }
 }
-template <class Put>
-GRAFT_INLINE void each_q4_k(Bytes block, Put put) {
+/// Eight times 32 elements with scales and minima of six bits; codes(j, l) are those from element l of
+/// sub-block j on.
+template <class Codes, class Put>
+GRAFT_INLINE void six_bit_blocks(Bytes block, Codes codes, Put put) {
   const F d = half_at(block), dmin = half_at(block + 2);
   for (int j = 0; j < 8; ++j) {
     int sc = 0, mn = 0;
     graft::quant::six_bits(block + 4, j, &sc, &mn);
     const F scale = d * (float)sc, minimum = dmin * (float)mn;
-    const Bytes q = block + 16 + j / 2 * 32;
-    const int shift = j % 2 * 4;
     GRAFT_UNROLL
-    for (int l = 0; l < 32; l += W)
-      put(32 * j + l, l / W & 3, scale * real((bytes_at(q + l) >> shift) & 15) - minimum);
+    for (int l = 0; l < 32; l += W) put(32 * j + l, l / W & 3, scale * real(codes(j, l)) - minimum);
   }
+}
+/// The nibbles of sub-block j from element l on: two sub-blocks share 32 bytes of qs.
+GRAFT_INLINE I paired_nibbles(Bytes qs, int j, int l) {
+  return (bytes_at(qs + j / 2 * 32 + l) >> (j % 2 * 4)) & 15;
+}
+template <class Put>
+GRAFT_INLINE void each_q4_k(Bytes block, Put put) {
+  six_bit_blocks(
+      block, [&](int j, int l) { return paired_nibbles(block + 16, j, l); }, put);
 }
 template <class Put>
 GRAFT_INLINE void each_q5_k(Bytes block, Put put) {
-  const F d = half_at(block), dmin = half_at(block + 2);
-  for (int j = 0; j < 8; ++j) {
-    int sc = 0, mn = 0;
-    graft::quant::six_bits(block + 4, j, &sc, &mn);
-    const F scale = d * (float)sc, minimum = dmin * (float)mn;
-    const Bytes q = block + 48 + j / 2 * 32;
-    const int shift = j % 2 * 4;
-    GRAFT_UNROLL
-    for (int l = 0; l < 32; l += W) {
-      const I code = ((bytes_at(q + l) >> shift) & 15) | ((bytes_at(block + 16 + l) >> j) & 1) << 4;
-      put(32 * j + l, l / W & 3, scale * real(code) - minimum);
-    }
-  }
+  const auto fifth = [&](int j, int l) { return ((bytes_at(block + 16 + l) >> j) & 1) << 4; };
+  six_bit_blocks(
+      block, [&](int j, int l) { return paired_nibbles(block + 48, j, l) | fifth(j, l); }, put);
 }
 template <class Put>
 GRAFT_INLINE void each_q6_k(Bytes block, Put put) {
