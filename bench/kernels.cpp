@@ -253,6 +253,60 @@ void rows(const Backend& backend, Bench& bench, std::uint32_t t, const std::stri
             {dlogits}, {}, true);
 }
 
+/// Blocks of the head's weights written out dense, in GB/s written, beside what writing alone reaches.
+void expansion(const Backend& backend, Bench& bench, std::uint32_t t, const std::string& type) {
+  struct Format {
+    const char* name;
+    std::int64_t elements, bytes;
+  };
+  const Format formats[] = {{"nf4", 64, 32},   {"int8", kHidden, kHidden}, {"q8_0", 32, 34},
+                            {"q4_0", 32, 18},  {"q4_1", 32, 20},           {"q4_k", 256, 144},
+                            {"q6_k", 256, 210}};
+  constexpr std::int64_t rows = 49152, columns = 768;  // whole blocks of each format
+  const auto n = static_cast<std::uint64_t>(rows * columns);
+  const graft_view out = tensor(backend, t, {rows, columns}, true);
+  const double size = gb::dtype_bytes(t);
+  const double fill = bench.run(type + " fill", "fill/1", static_cast<double>(n), {}, {out},
+                                {real("value", 1)}, true);
+  for (const Format& f : formats) {
+    const bool by_row = std::strcmp(f.name, "int8") == 0;
+    const std::int64_t block = by_row ? columns : f.elements;
+    graft_quant quant = {};
+    quant.format = f.name;
+    quant.block_elements = block;
+    quant.block_bytes = by_row ? columns : f.bytes;
+    quant.rows = rows;
+    quant.columns = columns;
+    quant.data_bytes =
+        n / static_cast<std::uint64_t>(block) * static_cast<std::uint64_t>(quant.block_bytes);
+    void* data = backend.memory(quant.data_bytes);
+    std::memset(data, 0x35, quant.data_bytes);
+    quant.data = data;
+    const graft_view scales = tensor(backend, GRAFT_F32, {rows * columns / block});
+    const graft_view book = tensor(backend, GRAFT_F32, {16});
+    if (by_row || std::strcmp(f.name, "nf4") == 0) {
+      quant.aux[0] = scales.data;
+      quant.aux_bytes[0] = n / static_cast<std::uint64_t>(block) * sizeof(float);
+    }
+    if (std::strcmp(f.name, "nf4") == 0) {
+      quant.aux[2] = book.data;
+      quant.aux_bytes[2] = 16 * sizeof(float);
+    }
+    graft_view in = out;
+    in.dtype = GRAFT_QUANT;
+    in.data = data;
+    in.quant = &quant;
+    const double rate = bench.run(type + " expands " + f.name, "copy/1", static_cast<double>(n),
+                                  {in}, {out}, {}, true);
+    if (rate > 0) {
+      std::printf("%-44s %9.1f GB/s written, %.2f of fill's %.1f\n", "", rate * size, rate / fill,
+                  fill * size);
+    }
+    for (void* memory : {data, scales.data, book.data}) backend.api->free(backend.device, memory);
+  }
+  backend.api->free(backend.device, out.data);
+}
+
 void optimizer(const Backend& backend, Bench& bench) {
   const std::int64_t n = 4884480;
   const auto vector = [&] { return tensor(backend, GRAFT_F32, {n}); };
@@ -328,6 +382,7 @@ int main(int argc, char** argv) {
     products(backend, bench, t, type);
     attention(backend, bench, t, type);
     rows(backend, bench, t, type);
+    expansion(backend, bench, t, type);
   }
   optimizer(backend, bench);
   backend.api->stream_destroy(backend.stream);

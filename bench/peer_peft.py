@@ -33,6 +33,7 @@ def main():
     parser.add_argument("--attention", choices=["sdpa", "eager"], default="sdpa")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--config", type=json.loads, help="another method, as PEFT's adapter_config.json has it")
+    parser.add_argument("--nf4", action="store_true", help="bitsandbytes' NF4 with double quantization below it")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model")
     parser.add_argument("--checkpointing", action="store_true", help="recompute each layer in the backward pass")
     options = parser.parse_args()
@@ -47,8 +48,12 @@ def main():
     transformers.logging.disable_progress_bar()
     torch.manual_seed(17)
     dtype = {"bf16": torch.bfloat16, "f32": torch.float32}[options.dtype]
+    blocks = {}
+    if options.nf4:
+        blocks["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        options.model, dtype=dtype, attn_implementation=options.attention)
+        options.model, dtype=dtype, attn_implementation=options.attention, **blocks)
     if options.config:
         kind = PEFT_TYPE_TO_CONFIG_MAPPING[options.config.pop("peft_type")]
         config = kind(task_type="CAUSAL_LM", **options.config)

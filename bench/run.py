@@ -45,6 +45,7 @@ WORK = {
     "block": ([512] * 4, {"recompute": "block"}),
     "one": ([512] * 4, {"rank": 1, "targets": ["v_proj"], "layers": [0]}),
     "top": ([512] * 4, {"layers": list(range(15, 30))}),
+    "nf4": ([512] * 4, {"quantization": {"format": "nf4", "double": True, "block": 64, "skip": ["lm_head"]}}),
 }
 PROGRAMS = ("graft", "peft", "compiled")
 DEFAULT = ["graft-bf16", "peft-bf16", "graft-f32", "peft-f32"]
@@ -86,6 +87,8 @@ def run_graft(options, model, data, dtype, work, folder):
     }
     if "recompute" in changes:
         run["train"]["recompute"] = changes["recompute"]
+    if "quantization" in changes:
+        run["model"]["quantization"] = changes["quantization"]
     (folder / "run.json").write_text(json.dumps(run))
     done = subprocess.run([options.graft, "train", folder / "run.json", "--quiet"], capture_output=True, text=True)
     if done.returncode != 0:
@@ -107,7 +110,8 @@ def run_peft(options, model, data, dtype, work, folder, compiled=False):
     lengths, changes = WORK[work]
     command = [sys.executable, HERE / "peer_peft.py", "--model", model, "--data", data, "--dtype", dtype,
                "--rows", str(len(lengths)), "--steps", str(options.steps), "--threads", str(options.threads),
-               *(["--compile"] if compiled else []), *(["--checkpointing"] if "recompute" in changes else [])]
+               *(["--compile"] if compiled else []), *(["--checkpointing"] if "recompute" in changes else []),
+               *(["--nf4"] if "quantization" in changes else [])]
     done = subprocess.run(command, capture_output=True, text=True,
                           env={**os.environ, "OMP_NUM_THREADS": str(options.threads)})
     if done.returncode != 0:

@@ -35,7 +35,7 @@ const List kRun = {
 const List kSampling = {
     {"max-new-tokens", "N", "at most N tokens (128)"},
     {"greedy", nullptr, "always the most likely token"},
-    {"temperature", "T", "softens (above 1) or sharpens (below 1) the choice (1)"},
+    {"temperature", "T", "softens (above 1) or sharpens (below 1) the choice (1); 0: --greedy"},
     {"top-k", "K", "choose among the K most likely tokens (0: all)"},
     {"top-p", "P", "choose among the most likely tokens that hold P of the probability (1)"},
     {"min-p", "P", "leave out tokens less likely than P times the most likely (0)"},

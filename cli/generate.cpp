@@ -1,6 +1,7 @@
 // graft generate and graft chat.
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "cli/lines.hpp"
@@ -31,6 +32,26 @@ Json request_of(const Options& options) {
   if (options.has("system")) request["system"] = options.value("system");
   if (options.has("stop")) request["stop"] = options.all("stop");
   return request;
+}
+
+/// What is wrong with the values of options, in the words of the command line.
+template <class Work>
+auto of_options(const Json& request, Work&& work) -> decltype(work()) {
+  try {
+    return work();
+  } catch (const graft::Error& e) {
+    if (e.status() != GRAFT_E_CONFIG) throw;
+    std::string message = e.what();
+    for (const auto& [key, value] : request.items()) {
+      const std::string pointer = "generate request: /" + key;
+      const std::size_t at = message.find(pointer);
+      if (at == std::string::npos) continue;
+      std::string option = "--" + key;
+      std::replace(option.begin(), option.end(), '_', '-');
+      message.replace(at, pointer.size(), option);
+    }
+    throw UsageError(message);
+  }
 }
 
 /// Prints pieces as they come.
@@ -69,11 +90,11 @@ int generate(const Options& options) {
   request["prompt"] = options.value("prompt");
   if (options.has("json") || options.has("output")) {
     LineWriter output(options.value("output"));
-    output.write(model.generate(to_text(request)));
+    output.write(of_options(request, [&] { return model.generate(to_text(request)); }));
     output.finish();
     return kDone;
   }
-  model.generate(to_text(request), stream);
+  of_options(request, [&] { return model.generate(to_text(request), stream); });
   print("\n");
   return kDone;
 }
@@ -95,7 +116,8 @@ int chat(const Options& options) {
       continue;
     }
     request["messages"].push_back({{"role", "user"}, {"content", line}});
-    const Json answer = Json::parse(model.generate(to_text(request), stream));
+    const Json answer =
+        Json::parse(of_options(request, [&] { return model.generate(to_text(request), stream); }));
     print("\n");
     finish_output();
     request["messages"].push_back({{"role", "assistant"}, {"content", answer["text"]}});

@@ -9,6 +9,7 @@
 #include "core/adapt/site_options.hpp"
 #include "core/adapt/targets.hpp"
 #include "core/base/error.hpp"
+#include "core/base/nearest.hpp"
 #include "core/plugin/call.hpp"
 #include "core/tensor/host_tensor.hpp"
 
@@ -182,6 +183,23 @@ const graft_site_api& site_table() {
   return table;
 }
 
+std::vector<std::string> names_of(const std::vector<SiteInfo>& sites,
+                                  const std::vector<std::size_t>& chosen) {
+  std::vector<std::string> names;
+  for (const std::size_t i : chosen) names.push_back(sites[i].name);
+  return names;
+}
+
+/// Ends of the names of modules that have weights, which is what people write.
+std::vector<std::string> module_ends(const std::vector<BaseTensor>& tensors) {
+  std::set<std::string> ends;
+  for (const BaseTensor& tensor : tensors) {
+    const std::string owner = tensor.name.substr(0, tensor.name.rfind('.'));
+    ends.insert(owner.substr(owner.rfind('.') + 1));
+  }
+  return {ends.begin(), ends.end()};
+}
+
 // Where tokens of the vocabulary are trained: the embedding, and a head that is tied to it.
 void add_token_sites(const AdapterSet::State& s, std::size_t e, std::vector<std::size_t>& chosen) {
   if (!trains_tokens(s.entries[e])) return;
@@ -255,6 +273,7 @@ void AdapterSet::State::attach(std::size_t e) {
       match_sites(sites, entry.api.site_kinds, entry.host, who(e),
                   entry.loaded ? Unmatched::kIgnore : Unmatched::kRefuse);
   const std::set<std::size_t> targeted(chosen.begin(), chosen.end());
+  if (!entry.loaded) check_patterns(entry, names_of(sites, chosen), who(e));
   add_token_sites(*this, e, chosen);
   for (const std::size_t s : chosen) {
     CSite& site = c_sites.emplace_back();
@@ -361,7 +380,8 @@ void AdapterSet::State::save_modules(std::size_t e) {
     if (!any) {
       throw Error(GRAFT_E_INVALID,
                   cat(who(e), ": modules_to_save names '", module.get<std::string>(),
-                      "', but the model has no module with weights of that name."));
+                      "', but the model has no module with weights of that name. ",
+                      hint(module.get<std::string>(), module_ends(tensors), "Their names")));
     }
   }
 }

@@ -5,6 +5,7 @@
 #include "core/adapt/targets.hpp"
 #include "core/base/error.hpp"
 #include "core/base/pattern.hpp"
+#include "core/plugin/texts.hpp"
 
 namespace graft::core {
 namespace {
@@ -20,7 +21,7 @@ bool fits(const Json& rule, const std::string& name, const std::string& who) {
 /// Calls f(name, schema) for each option of the plugin's schema that has the mark.
 template <class F>
 void each_marked(const MethodEntry& entry, const char* mark, const std::string& who, F&& f) {
-  const Json schema = parse_json(entry.api.config_schema, who);
+  const Json& schema = plugin_json(entry.api.config_schema, who);
   const auto properties = schema.find("properties");
   if (properties == schema.end()) return;
   for (auto it = properties->begin(); it != properties->end(); ++it) {
@@ -67,6 +68,26 @@ bool trains_tokens(const MethodEntry& entry) {
     any = any || !entry.options[option].empty();
   });
   return any;
+}
+
+void check_patterns(const MethodEntry& entry, const std::vector<std::string>& names,
+                    const std::string& who) {
+  each_marked(entry, "x-graft-overrides", who, [&](const std::string& option, const Json& schema) {
+    const auto suffix = schema.value("x-graft-suffix", std::string());
+    const Json& patterns = entry.options[option];
+    for (auto it = patterns.begin(); it != patterns.end(); ++it) {
+      const Json one = {{it.key(), it.value()}};
+      if (std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+            return pattern_value(one, name + suffix, who + " " + option) != nullptr;
+          })) {
+        continue;
+      }
+      throw Error(GRAFT_E_INVALID,
+                  cat(who, ": ", option, " names '", it.key(), "', which is no end, and no regular ",
+                      "expression for the end, of the name of any module that 'targets' chooses",
+                      names.empty() ? "." : cat(", such as '", names.front(), "'.")));
+    }
+  });
 }
 
 void check_module_rules(const MethodEntry& entry, const std::string& who) {

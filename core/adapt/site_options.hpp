@@ -19,6 +19,10 @@ std::string bias_choice(const MethodEntry& entry);
 /// Whether an option marked "x-graft-vocabulary" (PEFT's trainable_token_indices) names tokens.
 bool trains_tokens(const MethodEntry& entry);
 
+/// Throws GRAFT_E_INVALID where a pattern marked "x-graft-overrides" matches none of the sites `names`.
+void check_patterns(const MethodEntry& entry, const std::vector<std::string>& names,
+                    const std::string& who);
+
 /// Throws GRAFT_E_INVALID where a list marked "x-graft-modules" names what the list of targets does
 /// not.
 void check_module_rules(const MethodEntry& entry, const std::string& who);

@@ -4,6 +4,7 @@
 
 #include "core/adapt/storage_fields.hpp"
 #include "core/base/error.hpp"
+#include "core/plugin/texts.hpp"
 
 namespace graft::core {
 namespace {
@@ -30,7 +31,7 @@ constexpr const char* kTransposed = "fan_in_fan_out";
 
 std::optional<Storage> storage_of(const graft_method_api& api) {
   if (!api.storage) return std::nullopt;
-  const Json text = parse_json(api.storage, cat("storage of method ", api.name));
+  const Json& text = plugin_json(api.storage, cat("storage of method ", api.name));
   Storage s;
   s.layout = text.value("layout", s.layout);
   s.peft_type = text.value("peft_type", std::string());

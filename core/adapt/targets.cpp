@@ -10,6 +10,15 @@
 namespace graft::core {
 namespace {
 
+/// Whether the expression matches the whole name, or all of it behind one of its dots: PEFT's
+/// (.*\.)?(pattern)$.
+bool full_match_end(const std::string& pattern, std::string_view name, std::string_view who) {
+  for (std::size_t at = 0;; at = name.find('.', at) + 1) {
+    if (full_match(pattern, name.substr(at), who)) return true;
+    if (name.find('.', at) == name.npos) return false;
+  }
+}
+
 bool fits(const SiteInfo& site, const Json& rule, std::string_view who) {
   if (rule.is_string()) {
     const auto text = rule.get<std::string>();
@@ -84,6 +93,41 @@ std::string list(const std::vector<std::string>& names) {
                   "All: ", list(known), "."));
 }
 
+/// A name or pattern in `exclude` that matches no module of the model, whatever its kind.
+void check_excluded(const std::vector<SiteInfo>& sites, const Json& exclude, std::string_view who) {
+  const auto check = [&](const Json& rule, const Json& one) {
+    if (std::any_of(sites.begin(), sites.end(),
+                    [&](const SiteInfo& site) { return fits(site, rule, who); })) {
+      return;
+    }
+    const std::vector<std::string> known = known_suffixes(sites, ~std::uint32_t{0});
+    const auto word = one.get<std::string>();
+    throw Error(GRAFT_E_INVALID,
+                cat(who, ": 'exclude' names '", word, "', which matches no module of this model. ",
+                    "Closest: ", list(nearest(word, known, 3)), "."));
+  };
+  if (exclude.is_string()) check(exclude, exclude);
+  if (!exclude.is_array()) return;
+  for (const Json& suffix : exclude) check(Json::array({suffix}), suffix);
+}
+
+/// Layers that the model does not have.
+void check_layers(const Json& layers, std::int64_t count, std::string_view who) {
+  const auto check = [&](std::int64_t layer, std::int64_t most, const char* what) {
+    if (layer >= 0 && layer <= most) return;
+    throw Error(GRAFT_E_INVALID,
+                cat(who, ": 'layers' ", what, " ", layer, ", but the model's layers are 0 to ",
+                    count - 1, layer == count ? " (they count from 0)." : "."));
+  };
+  if (layers.is_number_integer()) check(layers.get<std::int64_t>(), count - 1, "is");
+  if (layers.is_array()) {
+    for (const Json& n : layers) check(n.get<std::int64_t>(), count - 1, "names");
+  }
+  if (!layers.is_object()) return;
+  check(layers.value("from", std::int64_t{0}), count - 1, "begins at");
+  check(layers.value("to", count), count, "ends before");
+}
+
 /// What takes away all that 'targets' matches.
 [[noreturn]] void left_nothing(const Json& options, std::int64_t layers, std::string_view who) {
   std::string rules;
@@ -126,11 +170,15 @@ std::vector<std::size_t> match_sites(const std::vector<SiteInfo>& sites, std::ui
       if (!any) matched_nothing(sites, kinds, suffix, who);
     }
   }
+  std::int64_t n_layers = 0;
+  for (const SiteInfo& site : sites) n_layers = std::max<std::int64_t>(n_layers, site.layer + 1);
+  if (unmatched == Unmatched::kRefuse) {
+    check_excluded(sites, exclude, who);
+    check_layers(layers, n_layers, who);
+  }
   std::vector<std::size_t> matched;
   bool any = false;
-  std::int64_t n_layers = 0;
   for (std::size_t i = 0; i < sites.size(); ++i) {
-    n_layers = std::max<std::int64_t>(n_layers, sites[i].layer + 1);
     if (!of_kind(sites[i]) || !fits(sites[i], targets, who)) continue;
     any = true;
     if (!named_whole(sites[i], targets) && !in_layers(sites[i], layers)) continue;
@@ -158,7 +206,7 @@ bool is_saved_module(std::string_view module, std::string_view entry) {
 
 const Json* pattern_value(const Json& patterns, const std::string& name, std::string_view who) {
   for (auto it = patterns.begin(); it != patterns.end(); ++it) {
-    if (full_match("(.*\\.)?(" + it.key() + ")", name, who)) return &it.value();
+    if (full_match_end(it.key(), name, who)) return &it.value();
   }
   return nullptr;
 }

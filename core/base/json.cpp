@@ -8,6 +8,8 @@
 
 #include "core/base/utf8.hpp"
 
+template class nlohmann::basic_json<nlohmann::ordered_map>;
+
 namespace graft::core {
 namespace {
 

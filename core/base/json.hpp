@@ -5,6 +5,9 @@
 
 #include "core/base/error.hpp"
 
+// One instance of it in json.cpp: each file would make its own.
+extern template class nlohmann::basic_json<nlohmann::ordered_map>;
+
 namespace graft::core {
 
 using Json = nlohmann::ordered_json;

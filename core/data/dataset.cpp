@@ -293,7 +293,7 @@ Data open_data(const DataOptions& options, const Encoder& encoder, const Log& lo
                                      ", but must lie between 0 and 1."));
   }
   if (options.eval && options.eval_fraction > 0) {
-    throw Error(GRAFT_E_INVALID, "data.eval and data.eval_fraction are both there: give one.");
+    throw Error(GRAFT_E_CONFIG, "data.eval and data.eval_fraction are both there: give one.");
   }
   check_fields(options.fields, "data.fields");
   Opener opener(options, encoder, log);
@@ -301,6 +301,13 @@ Data open_data(const DataOptions& options, const Encoder& encoder, const Log& lo
   const bool split = options.eval_fraction > 0;
   for (std::size_t i = 0; i < options.train.size(); ++i) {
     opener.read(options.train[i], i, options.eval_fraction, train, split ? &eval : nullptr);
+  }
+  if (split && (train.counts.lines == 0) != (eval.counts.lines == 0)) {
+    throw Error(GRAFT_E_CONFIG,
+                cat("data.eval_fraction is ", options.eval_fraction, ": of ",
+                    train.counts.lines + eval.counts.lines, " examples that leaves none to ",
+                    train.counts.lines == 0 ? "learn from" : "evaluate on",
+                    ". Take another fraction, or name a file in data.eval."));
   }
   if (options.eval) opener.read(*options.eval, 0, 0, eval, nullptr);
   for (Source& source : eval.sources) source.weight.reset();  // all of it, once

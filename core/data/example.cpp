@@ -207,11 +207,14 @@ Format detect_format(const Json& line, const Fields& fields, std::string_view wh
   if (has("chosen") && has("rejected")) return parse_format("preference", who);
   if (has("conversations")) return parse_format("sharegpt", who);
   if (has("instruction") && has("output")) return parse_format("alpaca", who);
-  throw Error(GRAFT_E_INVALID,
-              cat(who, ": the columns ", listed(keys_of(line)),
-                  " are of no known format. There are text (\"text\"), completion (\"prompt\", "
-                  "\"completion\"), messages (\"messages\") and tokens (\"input_ids\"); "
-                  "data.fields names columns that are called otherwise: {\"text\": \"..\"}."));
+  throw Error(
+      GRAFT_E_INVALID,
+      cat(who, ": ",
+          line.empty() ? "there are no columns"
+                       : cat("the columns ", listed(keys_of(line)), " are of no known format"),
+          ". There are text (\"text\"), completion (\"prompt\", "
+          "\"completion\"), messages (\"messages\") and tokens (\"input_ids\"); "
+          "data.fields names columns that are called otherwise: {\"text\": \"..\"}."));
 }
 
 Example encode_text(std::string_view text, bool add_eos, const Encoder& encoder,

@@ -7,6 +7,7 @@
 #include "core/base/schema.hpp"
 #include "core/infer/engine.hpp"
 #include "core/plugin/host_config.hpp"
+#include "core/plugin/texts.hpp"
 #include "core/tensor/dtype.hpp"
 #include "core/text/detokenizer.hpp"
 #include "core/train/default_targets.hpp"
@@ -42,7 +43,8 @@ const Json& request_schema() {
       "chat": {"type": "boolean", "default": false},
       "max_new_tokens": {"type": "integer", "minimum": 0, "default": 128},
       "greedy": {"type": "boolean", "default": false},
-      "temperature": {"type": "number", "exclusiveMinimum": 0, "default": 1},
+      "temperature": {"type": "number", "minimum": 0, "default": 1,
+                      "description": "0 is greedy"},
       "top_k": {"type": "integer", "minimum": 0, "default": 0},
       "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 1},
       "min_p": {"type": "number", "minimum": 0, "maximum": 1, "default": 0},
@@ -155,7 +157,7 @@ std::unique_ptr<Inference> Inference::open(const fs::path& path, const Inference
                                      : of_the_config([&]() -> const graft_backend_api& {
                                          return registry.backend(options.backend);
                                        });
-  const Json schema = parse_json(api.config_schema, api.name);
+  const Json& schema = plugin_json(api.config_schema, api.name);
   const Json backend = of_the_config([&] {
     return validate({{"type", api.name}, {"threads", options.threads}}, schema,
                     cat("backend ", api.name));
@@ -260,8 +262,9 @@ Json Inference::generate(const Json& raw, const TextSink& sink) {
   GenerateRequest g;
   g.input_ids = prompt_ids(request, s.text);
   g.max_new_tokens = request["max_new_tokens"];
-  g.sampling = {request["greedy"],
-                request["temperature"],
+  const double temperature = request["temperature"];
+  g.sampling = {request["greedy"] || temperature == 0,
+                temperature == 0 ? 1 : temperature,
                 request["top_p"],
                 request["min_p"],
                 request["repetition_penalty"],

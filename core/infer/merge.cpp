@@ -9,6 +9,7 @@
 #include "core/infer/bnb_folder.hpp"
 #include "core/infer/gguf_model.hpp"
 #include "core/plugin/host_config.hpp"
+#include "core/plugin/texts.hpp"
 #include "core/tensor/expand.hpp"
 #include "core/train/run_config.hpp"
 
@@ -89,7 +90,7 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
   const graft_backend_api& api =
       options.backend.empty() ? registry.default_backend() : registry.backend(options.backend);
   const Json backend = validate({{"type", api.name}, {"threads", options.threads}},
-                                parse_json(api.config_schema, api.name), cat("backend ", api.name));
+                                plugin_json(api.config_schema, api.name), cat("backend ", api.name));
   const HostTable host(log);
   const HostConfig backend_config(backend);
   const Device device = Device::open(api, &host, &backend_config);

@@ -1,4 +1,5 @@
 #include "core/train/default_targets.hpp"
+#include "core/plugin/texts.hpp"
 
 #include <algorithm>
 
@@ -24,7 +25,7 @@ Json among(const Json& names, const Json& targets) {
 }  // namespace
 
 void settle_targets(MethodEntry& entry, const std::string& model_type) {
-  const Json schema = parse_json(entry.api.config_schema, entry.api.name);
+  const Json& schema = plugin_json(entry.api.config_schema, entry.api.name);
   if (!entry.host.contains("targets") || entry.host["targets"].is_null()) {
     const Json targets = of_type(schema.value("x-graft-targets", Json()), model_type);
     if (!targets.is_null()) entry.host["targets"] = targets;

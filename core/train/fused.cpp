@@ -5,6 +5,7 @@
 
 #include "core/adapt/adapter_files.hpp"
 #include "core/base/error.hpp"
+#include "core/plugin/texts.hpp"
 #include "core/train/run_config.hpp"
 
 namespace graft::core {
@@ -14,7 +15,7 @@ constexpr const char* kMark = "x-graft-adapters";
 
 /// The property that is so marked, and the method whose adapters it lists.
 std::pair<std::string, std::string> marked(const graft_method_api& api) {
-  const Json schema = parse_json(api.config_schema, api.name);
+  const Json& schema = plugin_json(api.config_schema, api.name);
   const Json properties = schema.value("properties", Json::object());
   for (const auto& [name, property] : properties.items()) {
     if (property.is_object() && property.contains(kMark)) {

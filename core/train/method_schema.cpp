@@ -1,6 +1,7 @@
 #include "core/train/method_schema.hpp"
 
 #include "core/base/error.hpp"
+#include "core/plugin/texts.hpp"
 
 namespace graft::core {
 namespace {
@@ -19,7 +20,7 @@ std::string marked(const Json& schema, const char* mark) {
 MethodSchema method_schema(Registry& registry, const std::string& type, const Json& entry) {
   MethodSchema m;
   m.api = registry.method(type);
-  m.schema = parse_json(m.api.config_schema, cat("schema of ", type));
+  m.schema = plugin_json(m.api.config_schema, cat("schema of ", type));
   m.quantization = marked(m.schema, "x-graft-quantization");
   m.optimizer = m.schema.value("x-graft-optimizer", Json());
   const std::string option = marked(m.schema, "x-graft-method");
@@ -33,7 +34,7 @@ MethodSchema method_schema(Registry& registry, const std::string& type, const Js
   }
   const auto other = named.get<std::string>();
   m.api = registry.method(other);
-  Json schema = parse_json(m.api.config_schema, cat("schema of ", other));
+  Json schema = plugin_json(m.api.config_schema, cat("schema of ", other));
   if (!marked(schema, "x-graft-method").empty()) {
     throw Error(GRAFT_E_INVALID, cat("method '", type, "': \"", option, "\" is '", other,
                                      "', which leaves its work to another method itself."));

@@ -11,6 +11,7 @@
 #include "core/base/pattern.hpp"
 #include "core/base/schema.hpp"
 #include "core/base/size.hpp"
+#include "core/plugin/texts.hpp"
 #include "core/train/fused.hpp"
 #include "core/train/many_runs.hpp"
 #include "core/train/method_schema.hpp"
@@ -140,7 +141,7 @@ void read_optimizer(RunConfig& c, Registry& registry) {
   if (c.optimizer.empty()) {
     throw Error(GRAFT_E_INVALID, cat(who, " needs \"type\", the name of an optimizer plugin."));
   }
-  const Json schema = parse_json(registry.optimizer(c.optimizer).config_schema, c.optimizer);
+  const Json& schema = plugin_json(registry.optimizer(c.optimizer).config_schema, c.optimizer);
   json = validated(json, host_optimizer_schema(), schema, who);
   c.optimizer_options = split(json, schema).first;
   c.trainer.lr = json.at("lr").get<double>();
@@ -160,7 +161,7 @@ void read_backend(RunConfig& c, Registry& registry) {
     c.backend = registry.default_backend().name;
     json["type"] = c.backend;
   }
-  const Json schema = parse_json(registry.backend(c.backend).config_schema, c.backend);
+  const Json& schema = plugin_json(registry.backend(c.backend).config_schema, c.backend);
   Json host = {{"type", "object"}, {"properties", {{"type", {{"type", "string"}}}}}};
   json = validated(json, host, schema, cat(kWho, ": /backend"));
   c.backend_options = json;
@@ -360,7 +361,7 @@ MethodEntry native_entry(const fs::path& folder, Registry& registry) {
   MethodEntry entry;
   entry.name = method;
   entry.api = registry.method(method);
-  const Json schema = parse_json(entry.api.config_schema, method);
+  const Json& schema = plugin_json(entry.api.config_schema, method);
   entry.options = validate(notes.value("options", Json::object()), schema, file.string());
   entry.host = validate(notes.value("host", Json::object()), host_method_schema(), file.string());
   own_targets(entry.host, schema);
@@ -407,7 +408,7 @@ MethodEntry loaded_entry(const fs::path& folder, Registry& registry) {
   MethodEntry entry;
   entry.name = meant_method(config, file, registry);
   entry.api = registry.method(entry.name);
-  const Json schema = parse_json(entry.api.config_schema, entry.name);
+  const Json& schema = plugin_json(entry.api.config_schema, entry.name);
   Json options, host = Json::object();
   if (is_library_config(config)) {
     options = from_library(entry.api, config, file.string());

@@ -3,6 +3,7 @@
 
 #include "core/data/dataset.hpp"
 #include "core/model/quantization.hpp"
+#include "core/plugin/texts.hpp"
 #include "core/train/many_runs.hpp"
 #include "core/train/method_schema.hpp"
 
@@ -155,11 +156,11 @@ Json run_schema(Registry& registry) {
   }
   for (const std::string& name : registry.names(PluginKind::kOptimizer)) {
     optimizers.push_back(joined(host_optimizer_schema(),
-                                parse_json(registry.optimizer(name).config_schema, name), name));
+                                plugin_json(registry.optimizer(name).config_schema, name), name));
   }
   for (const std::string& name : registry.names(PluginKind::kBackend)) {
     backends.push_back(joined({{"type", "object"}, {"properties", Json::object()}},
-                              parse_json(registry.backend(name).config_schema, name), name));
+                              plugin_json(registry.backend(name).config_schema, name), name));
   }
   schema["properties"]["methods"]["items"] = {{"oneOf", methods}};
   schema["properties"]["runs"]["items"]["properties"]["methods"]["items"] = {{"oneOf", methods}};

@@ -3,6 +3,7 @@
 #include "core/adapt/storage.hpp"
 #include "core/base/config_error.hpp"
 #include "core/model/decoder.hpp"
+#include "core/plugin/texts.hpp"
 #include "core/tensor/dtype.hpp"
 
 namespace graft::core {
@@ -128,7 +129,7 @@ void warn_of_expanded(const Model& model, const Log& log) {
 }
 
 void tokenize_options(MethodEntry& entry, const Text& text) {
-  const Json schema = parse_json(entry.api.config_schema, entry.api.name);
+  const Json& schema = plugin_json(entry.api.config_schema, entry.api.name);
   const Json properties = schema.value("properties", Json::object());
   for (auto it = properties.begin(); it != properties.end(); ++it) {
     const auto given = entry.options.find(it.key());
@@ -160,7 +161,7 @@ void require_same_run(Json before, Json now) {
     } else if (old != before.end()) {
       was = old->dump();
     }
-    throw Error(GRAFT_E_INVALID,
+    throw Error(GRAFT_E_CONFIG,
                 cat("--resume: /", where, " was ", was, " when the run began and is ", is,
                     " now. Resume with the same run.json, or start anew."));
   }

@@ -288,7 +288,7 @@ class Runs(CommandTest):
 
     def test_a_run_with_other_settings_is_not_resumed(self):
         self.graft("train", self.run_file(), "--quiet")
-        self.refused("train", self.folder / "run.json", "--resume", "--optimizer.lr", "0.02", says=["lr"])
+        self.refused("train", self.folder / "run.json", "--resume", "--optimizer.lr", "0.02", status=2, says=["lr"])
 
     def test_a_folder_in_use_is_refused(self):
         run = self.run_file(**LONG)

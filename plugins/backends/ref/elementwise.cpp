@@ -104,7 +104,12 @@ double act_derivative(std::int64_t kind, double x) {
 void copy(const graft_kernel_args& args) {
   require(same_shape(args.in[0], args.out[0]), "x and y have different shapes");
   const Readable from(args.in[0]);
-  store(load(from.view), args.out[0], attr_i(&args, "accumulate"));
+  const bool accumulate = attr_i(&args, "accumulate") != 0;
+  if (from.view.ndim < 2) return store(load(from.view), args.out[0], accumulate);
+  // Row by row: a model's largest tensor in f64 would be the peak of loading it.
+  for (std::int64_t row = 0; row < from.view.shape[0]; ++row) {
+    store(load(row_of(from.view, row)), row_of(args.out[0], row), accumulate);
+  }
 }
 
 void fill(const graft_kernel_args& args) {

@@ -66,7 +66,7 @@ struct Lora {
     std::optional<Tokens> tokens = {};  // in the place of all else
   };
 
-  explicit Lora(Config c)
+  Lora(Host host, Config c)
       : dropout(c.f64("/dropout")),
         ratio(c.f64("/lr_ratio")),
         frozen(c.flag("/freeze_a") ? std::uint32_t{GRAFT_PARAM_FROZEN} : 0),
@@ -80,6 +80,15 @@ struct Lora {
       tokens.push_back(
           static_cast<std::int32_t>(c.i64(("/trainable_tokens/" + std::to_string(i)).c_str())));
     }
+    if (convert && !from_weight()) {
+      throw Error(GRAFT_E_INVALID, "convert is true, but init \"" + init +
+                                       "\" leaves the base as it is, so there is nothing to convert. "
+                                       "It goes with init \"pissa\" or \"olora\".");
+    }
+    if (init != "eva" && c.count("/eva_config") > 0) {
+      host.log(GRAFT_LOG_WARNING, "lora", "eva_config means nothing with init \"" + init + "\".");
+    }
+    if (alpha == 0) host.log(GRAFT_LOG_WARNING, "lora", "alpha is 0: the adapter has no effect.");
   }
 
   bool from_weight() const { return init == "pissa" || init == "olora"; }

@@ -58,7 +58,12 @@ TEST(Targets, LayersAreANumberAListOrARange) {
   EXPECT_EQ(layers(2), (Names{"2.self_attn.v_proj"}));
   EXPECT_EQ(layers({{"from", 1}, {"to", 3}}), (Names{"1.self_attn.v_proj", "2.self_attn.v_proj"}));
   EXPECT_EQ(layers({{"from", 3}}), (Names{"3.self_attn.v_proj"}));
-  EXPECT_ERROR(layers(9), "with 'layers' 9 none is left. The model's layers are 0 to 3.");
+  EXPECT_ERROR(layers(9), "'layers' is 9, but the model's layers are 0 to 3.");
+  EXPECT_ERROR(layers({1, 4}), "'layers' names 4, but the model's layers are 0 to 3 (they count");
+  EXPECT_ERROR(layers({-1}), "'layers' names -1");
+  EXPECT_ERROR(layers({{"from", 4}}), "'layers' begins at 4");
+  EXPECT_ERROR(layers({{"from", 1}, {"to", 5}}), "'layers' ends before 5");
+  EXPECT_ERROR(layers({{"from", 2}, {"to", 2}}), "none is left. The model's layers are 0 to 3.");
   // As PEFT: a whole name is taken whatever the layers are.
   EXPECT_EQ(matched({{"targets", {"v_proj", "lm_head"}}, {"layers", 2}}),
             (Names{"2.self_attn.v_proj", "lm_head"}));
@@ -83,6 +88,17 @@ TEST(Targets, AMisspeltNameIsRefusedWithTheClosest) {
   EXPECT_ERROR(matched({{"targets", {"q_proj", "vproj"}}}), "'vproj' matches no module");
   EXPECT_ERROR(matched({{"targets", {"q_proj", "vproj"}}}), "Closest: 'v_proj'");
   EXPECT_ERROR(matched(Json::object()), "needs 'targets'");
+}
+
+TEST(Targets, AnExclusionOfNothingIsRefused) {
+  const auto without = [](const Json& exclude, Unmatched unmatched = Unmatched::kRefuse) {
+    return matched({{"targets", {"q_proj"}}, {"exclude", exclude}}, unmatched);
+  };
+  EXPECT_ERROR(without({"k_proj", "qproj"}), "'exclude' names 'qproj', which matches no module");
+  EXPECT_ERROR(without({"qproj"}), "Closest: 'q_proj'");
+  EXPECT_ERROR(without(R"(.*\.7\..*)"), "matches no module");
+  EXPECT_EQ(without({"k_proj", "norm"}).size(), 4u);
+  EXPECT_EQ(without({"qproj"}, Unmatched::kIgnore).size(), 4u);
 }
 
 // PEFT refuses a list only when none of it matches.
@@ -112,6 +128,10 @@ TEST(Targets, PatternsTakeTheFirstKeyThatFits) {
   EXPECT_EQ(at("model.layers.1.self_attn.k_proj"), 5);
   EXPECT_EQ(at("model.layers.2.mlp.up_proj"), 7);
   EXPECT_EQ(at("model.layers.2.self_attn.xq_proj"), 0);
+  EXPECT_EQ(at("q_proj"), 3);
+  const Json broken = {{"q_(proj", 3}};
+  EXPECT_ERROR(pattern_value(broken, "q_proj", "rank_pattern"),
+               "rank_pattern: 'q_(proj' is not a regular expression");
 }
 
 // ---- storage -----------------------------------------------------------------------------------

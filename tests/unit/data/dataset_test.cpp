@@ -161,10 +161,11 @@ TEST(DatasetTest, ChecksItsOptions) {
   EXPECT_ERROR(open(options), "data.eval_fraction is 1");
   options.eval_fraction = 0.5;
   options.eval = options.train[0];
-  EXPECT_ERROR(open(options), "give one");
+  EXPECT_ERROR_STATUS(open(options), GRAFT_E_CONFIG, "give one");
   options.eval.reset();
   options.eval_fraction = 1e-9;
-  EXPECT_ERROR(open(options), "data.eval_fraction: there is no example");
+  EXPECT_ERROR_STATUS(open(options), GRAFT_E_CONFIG,
+                      "data.eval_fraction is 1e-09: of 10 examples that leaves none to evaluate on");
 }
 
 TEST(DatasetTest, HoldsOutTheSameLinesWhateverComesAfter) {
