@@ -16,6 +16,10 @@ Body skew, unskew, inverse, orthonormal;                                    // s
 Body attention, attention_bwd;                                              // attention.cpp
 Body swiglu, swiglu_bwd, add_norm, adam_update, adam8_update, sum_squares;  // fused.cpp
 
+/// What matmul takes for itself. Asked for, it stands in the plan, and what of a workspace nobody writes to
+/// takes no memory.
+std::uint64_t matmul_workspace(graft_device*, const graft_kernel_args* args);
+
 /// Every kernel by its name. The first `required` of them are those that no backend may lack.
 struct KernelTable {
   const graft_kernel* kernels;

@@ -49,6 +49,14 @@ void matmul_2d(const graft_view& a, const graft_view& b, const Values& bias, con
 
 }  // namespace
 
+std::uint64_t matmul_workspace(graft_device*, const graft_kernel_args* args) {
+  const graft_view &a = args->in[0], &b = args->in[1];
+  if (a.ndim < 2 || b.ndim < 2) return 0;
+  const std::int64_t m = a.shape[a.ndim - 2], k = a.shape[a.ndim - 1], n = b.shape[b.ndim - 1];
+  const std::int64_t dense = m * k + k * std::min(n, kTile) + (b.quant ? elements(b) : 0);
+  return static_cast<std::uint64_t>(dense) * sizeof(double);
+}
+
 void matmul(const graft_kernel_args& args) {
   const Readable factor(args.in[1]);
   const graft_view &a = args.in[0], &b = factor.view, &c = args.out[0];

@@ -4,9 +4,9 @@ namespace graft::ref {
 namespace {
 
 template <Body* body, std::uint32_t min_in, std::uint32_t max_in, std::uint32_t n_out>
-constexpr graft_kernel entry(const char* name,
-                             decltype(graft_kernel::supports) supports = nullptr) {
-  return {name, run<body, min_in, max_in, n_out>, supports, nullptr};
+constexpr graft_kernel entry(const char* name, decltype(graft_kernel::supports) supports = nullptr,
+                             decltype(graft_kernel::workspace) workspace = nullptr) {
+  return {name, run<body, min_in, max_in, n_out>, supports, workspace};
 }
 
 // In the order of the contract; inputs needed, inputs at most, outputs needed.
@@ -20,7 +20,7 @@ constexpr graft_kernel kTable[] = {
     entry<affine, 1, 1, 1>("affine/1"),
     entry<act, 1, 1, 1>("act/1"),
     entry<act_bwd, 2, 2, 1>("act_bwd/1"),
-    entry<matmul, 2, 3, 1>("matmul/1", reads_blocks),
+    entry<matmul, 2, 3, 1>("matmul/1", reads_blocks, matmul_workspace),
     entry<reduce_sum, 1, 1, 1>("reduce_sum/1"),
     entry<softmax, 1, 1, 1>("softmax/1"),
     entry<softmax_bwd, 2, 2, 1>("softmax_bwd/1"),
