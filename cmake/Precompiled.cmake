@@ -1,20 +1,25 @@
-# graft_precompiled(TARGET HEADERS...): TARGET is compiled with the headers read beforehand; targets that
-# give the same list in the same folder share them. Only in the build with sanitizers, whose time is mostly
-# spent in the library's headers; the other builds see whether each file includes what it uses.
+# graft_precompiled(<target> <shared> LIBRARIES <target>... [HEADERS <header>...]): `target` is compiled with
+# common headers, and these, read beforehand: once, by the library `shared`. Only in the build with
+# sanitizers, whose time is mostly spent in the library's headers; the other builds see whether each file
+# includes what it uses.
 include_guard(GLOBAL)
-set(GRAFT_PRECOMPILED <algorithm> <filesystem> <functional> <map> <memory> <optional> <set> <span> <string>
-    <string_view> <vector> ${PROJECT_SOURCE_DIR}/core/base/json.hpp)
 
-function(graft_precompiled target)
+function(graft_precompiled target shared)
   if(NOT GRAFT_SANITIZE)
     return()
   endif()
-  string(MD5 key "${CMAKE_CURRENT_SOURCE_DIR};${ARGN}")
-  get_property(first GLOBAL PROPERTY graft_precompiled_${key})
-  if(first)
-    target_precompile_headers(${target} REUSE_FROM ${first})
-  else()
-    target_precompile_headers(${target} PRIVATE ${ARGN})
-    set_property(GLOBAL PROPERTY graft_precompiled_${key} ${target})
+  cmake_parse_arguments(PARSE_ARGV 2 ARG "" "" "LIBRARIES;HEADERS")
+  if(NOT TARGET ${shared})
+    add_library(${shared} OBJECT ${PROJECT_SOURCE_DIR}/cmake/empty.cpp)
+    target_link_libraries(${shared} PRIVATE ${ARG_LIBRARIES})
+    get_target_property(type ${target} TYPE)
+    if(type STREQUAL "EXECUTABLE")
+      set_target_properties(${shared} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+      target_compile_options(${shared} PRIVATE -fPIE)
+    endif()
+    target_precompile_headers(${shared} PRIVATE
+      <algorithm> <filesystem> <functional> <map> <memory> <optional> <set> <span> <string>
+      <string_view> <vector> ${PROJECT_SOURCE_DIR}/core/base/json.hpp ${ARG_HEADERS})
   endif()
+  target_precompile_headers(${target} REUSE_FROM ${shared})
 endfunction()
