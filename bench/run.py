@@ -215,6 +215,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--backend", default="cpu")
     parser.add_argument("--smollm2", type=pathlib.Path, default=HERE.parent / ".deps" / "smollm2")
+    parser.add_argument("--what", default="", help="a word in the names of the files of results: PROCESSOR-WHAT.md")
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "results")
     options = parser.parse_args()
     names = options.row or DEFAULT
@@ -256,7 +257,7 @@ def main():
         *(["Peers: " + ", ".join(f"{k} {v}" for k, v in versions.items()) + "."] if versions else []),
         "", table(results, gemm), ""])
     print(text)
-    write_results(options.results, cpu, "", text,
+    write_results(options.results, cpu, options.what, text,
                   {"instruction_sets": sets, "work": work, "gemm": gemm, "results": results})
 
 

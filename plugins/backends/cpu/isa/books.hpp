@@ -115,6 +115,38 @@ GRAFT_INLINE void look_up(const Pairs& book, const uint8_t* bytes, F* out) {
 }
 #endif
 
+// ---- the same, of values that are rounded to bf16 already ----------------------------------------
+
+#if defined(__AVX2__)
+/// The two bytes of each value, each twice.
+struct HalfBook {
+  __m256i low, high;
+};
+GRAFT_INLINE HalfBook half_book(const float* book, float scale) {
+  alignas(32) Bf16 values[16];
+  GRAFT_UNROLL
+  for (int i = 0; i < 16; i += W) store(values + i, load(book + i) * scale);
+  const __m128i apart = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+  const __m128i first = _mm_shuffle_epi8(_mm_load_si128((const __m128i*)values), apart);
+  const __m128i second = _mm_shuffle_epi8(_mm_load_si128((const __m128i*)(values + 8)), apart);
+  return {_mm256_broadcastsi128_si256(_mm_unpacklo_epi64(first, second)),
+          _mm256_broadcastsi128_si256(_mm_unpackhi_epi64(first, second))};
+}
+/// Eights of elements go to the halves by turns, so that they come out in order.
+GRAFT_INLINE void look_up(const HalfBook& book, const uint8_t* bytes, Bf16* out) {
+  const __m128i both = _mm_loadu_si128((const __m128i*)bytes), mask = _mm_set1_epi8(15);
+  const __m128i first = _mm_and_si128(_mm_srli_epi16(both, 4), mask);
+  const __m128i second = _mm_and_si128(both, mask);
+  const __m256i in_order =
+      _mm256_set_m128i(_mm_unpackhi_epi8(first, second), _mm_unpacklo_epi8(first, second));
+  const __m256i codes = _mm256_permute4x64_epi64(in_order, 0xd8);
+  const __m256i low = _mm256_shuffle_epi8(book.low, codes);
+  const __m256i high = _mm256_shuffle_epi8(book.high, codes);
+  _mm256_storeu_si256((__m256i*)out, _mm256_unpacklo_epi8(low, high));
+  _mm256_storeu_si256((__m256i*)(out + 16), _mm256_unpackhi_epi8(low, high));
+}
+#endif
+
 }  // namespace GRAFT_ISA
 }  // namespace graft_cpu
 #endif

@@ -22,21 +22,39 @@ GRAFT_INLINE void by_scale(const graft_quant* q, int64_t first, int64_t n, Body 
   }
 }
 
+/// n elements of one scale, 32 at a time, as many as there are; how many those were.
+template <class Out>
+GRAFT_INLINE int64_t expand_nibbles(const uint8_t* bytes, int64_t n, const Pairs& book,
+                                    const float* /*values*/, float scale, Out* out) {
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    F x[kPairs];
+    look_up(book, bytes + i / 2, x);
+    GRAFT_UNROLL
+    for (int v = 0; v < kPairs; ++v) store(out + i + v * W, x[v] * scale);
+  }
+  return i;
+}
+
+#if defined(__AVX2__)
+/// The 16 values are scaled and rounded once for all elements.
+GRAFT_INLINE int64_t expand_nibbles(const uint8_t* bytes, int64_t n, const Pairs&,
+                                    const float* values, float scale, Bf16* out) {
+  const HalfBook book = half_book(values, scale);
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) look_up(book, bytes + i / 2, out + i);
+  return i;
+}
+#endif
+
 template <class Out>
 void expand_book(const graft_quant* q, int64_t first, int64_t n, Out* out) {
   const float* values = (const float*)q->aux[2];
   const Pairs book = pairs_of(values);
   by_scale(q, first, n, [&](int64_t j, int64_t count, int64_t at, float scale) {
     const uint8_t* bytes = (const uint8_t*)q->data + at / 2;
-    int64_t i = 0;
-    if (at % 2 == 0) {
-      for (; i + 32 <= count; i += 32) {
-        F x[kPairs];
-        look_up(book, bytes + i / 2, x);
-        GRAFT_UNROLL
-        for (int v = 0; v < kPairs; ++v) store(out + j + i + v * W, x[v] * scale);
-      }
-    }
+    int64_t i =
+        at % 2 == 0 ? expand_nibbles(bytes, count, book, values, scale, out + j) : int64_t{0};
     for (; i < count; ++i) {
       const int byte = ((const uint8_t*)q->data)[(at + i) / 2];
       put(out + j + i, values[(at + i) % 2 ? byte & 15 : byte >> 4] * scale);
