@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 packages="g++ cmake make ninja-build ccache pkg-config nlohmann-json3-dev libboost-dev libssl-dev
-  libpcre2-dev libutf8proc-dev libgtest-dev libbenchmark-dev python3 python3-pip ca-certificates"
+  libpcre2-dev libutf8proc-dev libeigen3-dev libgtest-dev libbenchmark-dev python3 python3-pip ca-certificates"
 case "${1-}" in
   --ci) packages="$packages clang clang-format clang-tidy libclang-rt-dev libomp-dev" ;;
   --demo) packages="$packages wordnet-base" ;;

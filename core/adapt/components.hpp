@@ -14,8 +14,6 @@ struct Products {
 };
 using Multiply = std::function<Products(const std::vector<float>& x, std::int64_t rows,
                                         const std::vector<float>& y, std::int64_t columns)>;
-/// In plain loops.
-Multiply plain_multiply();
 
 /// The incremental algorithm of Ross et al. 2008 ("Incremental Learning for Robust Visual Tracking"): a batch is put below
 /// the components that there are, each as long as its singular value, and below them what the mean

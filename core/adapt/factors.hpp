@@ -4,13 +4,9 @@
 #include <string>
 #include <vector>
 
-namespace graft::core {
+#include "core/adapt/linear_algebra.hpp"
 
-/// Row-major. One of rows and cols may be 0: it follows from the other.
-struct Matrix {
-  std::int64_t rows = 0, cols = 0;
-  std::vector<float> values;
-};
+namespace graft::core {
 
 /// left [rows, rank], right [rank, cols].
 struct Factors {

@@ -172,7 +172,10 @@ const Factors& factors_of(const Parameter& p, std::int64_t rank, const BaseValue
   const bool left = p.init == GRAFT_INIT_SVD_LEFT || p.init == GRAFT_INIT_QR_LEFT;
   const std::string of = cat(svd, " ", p.base, " ", rank, " ", p.init_scale);
   if (last.of == of) return last.factors;
-  const Matrix w = {left ? p.dims[0] : 0, left ? 0 : p.dims[1], base(p.base)};
+  Matrix w{0, 0, base(p.base)};
+  const auto n = static_cast<std::int64_t>(w.values.size());
+  w.rows = left ? p.dims[0] : n / p.dims[1];
+  w.cols = n / w.rows;
   last.factors = svd ? svd_factors(w, rank, p.init_scale) : qr_factors(w, rank);
   last.of = of;
   return last.factors;

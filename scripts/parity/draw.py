@@ -10,6 +10,8 @@ from common import randomise
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
+WIDE = 400  # no text is so long
+
 # Where the modules of a family are called otherwise: linear layers, norms, embedding.
 LINEARS = {
     "phi3": ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
@@ -55,9 +57,14 @@ def longrope(draw, rotary, theta):
     return {"rope_type": "longrope", "rope_theta": theta, "short_factor": factors(1.5), "long_factor": factors(9)}
 
 
+def windows(draw):
+    """Sizes of attention windows; wide where a method is drawn whose prefixes PEFT's masks of a window do not count."""
+    return [None, WIDE] if getattr(draw, "wide", False) else [None, 1, 3, 8]
+
+
 def newer(draw, family, values, heads, head_dim):
     """What the families of models differ in beside sizes."""
-    window = draw.choice([None, 1, 3, 8])
+    window = draw.choice(windows(draw))
     layers = values["num_hidden_layers"]
     theta = round(math.exp(draw.uniform(math.log(50), math.log(1e6))), 3)
     if family.startswith("Gemma"):
@@ -66,7 +73,7 @@ def newer(draw, family, values, heads, head_dim):
     if family == "Gemma":
         values["rope_parameters"] = rope(draw, head_dim)
     elif family in ("Gemma2", "Gemma3Text"):
-        values.update(query_pre_attn_scalar=draw.randrange(3, 40), sliding_window=window or 5,
+        values.update(query_pre_attn_scalar=draw.randrange(3, 40), sliding_window=window or (WIDE if getattr(draw, "wide", False) else 5),
                       final_logit_softcapping=draw.choice([None, 2.0, 30.0]))
         if draw.random() < 0.5:
             values["layer_types"] = [draw.choice(["sliding_attention", "full_attention"]) for _ in range(layers)]
@@ -131,13 +138,13 @@ def config(draw, families):
     if family == "Qwen3" or (family != "Qwen2" and draw.random() < 0.5):
         values["head_dim"] = head_dim = draw.choice([4, 6, 8, 12, 16])
     values["rope_parameters"] = rope(draw, head_dim)
-    window = draw.choice([None, 1, 3, 8])
+    window = draw.choice(windows(draw))
     if family == "Llama":
         values.update(attention_bias=draw.random() < 0.3, mlp_bias=draw.random() < 0.3)
     elif family == "Mistral":
         values["sliding_window"] = window
     else:
-        values.update(use_sliding_window=window is not None, sliding_window=window or 4,
+        values.update(use_sliding_window=window is not None, sliding_window=window or (WIDE if getattr(draw, "wide", False) else 4),
                       max_window_layers=draw.randrange(0, 3))
         if family == "Qwen3":
             values["attention_bias"] = draw.random() < 0.3
@@ -215,8 +222,6 @@ def method(draw, name, config):
     inner = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * config.hidden_size
     widths = [config.hidden_size, config.num_attention_heads * head_dim, inner]
     transposed = {"fan_in_fan_out": True} if config.model_type == "gpt2" else {}
-    if transposed and name in ("loha", "lokr", "oft"):
-        return None  # PEFT has none for such layers
     rank = dict(r=draw.randrange(1, 7), alpha=draw.randrange(1, 12), target_modules=targets)
     tokens = dict(num_virtual_tokens=draw.randrange(1, 9))
     if name == "dora":
@@ -232,6 +237,14 @@ def method(draw, name, config):
     if name == "ln_tuning":
         first, *others = norms(config)
         return dict(peft_type="LN_TUNING", target_modules=draw.choice([[first], others]))
+    if name == "adalora":
+        least = draw.randrange(1, 4)
+        return dict(peft_type="ADALORA", init_r=least + draw.randrange(3), target_r=least, lora_alpha=rank["alpha"],
+                    tinit=draw.randrange(3), tfinal=draw.randrange(3), deltaT=draw.choice([1, 2]), total_step=STEPS,
+                    orth_reg_weight=draw.choice([0.1, 0.5]), target_modules=targets, **transposed)
+    if name == "randlora":
+        return dict(peft_type="RANDLORA", r=draw.randrange(2, 9), randlora_alpha=draw.randrange(1, 12), target_modules=targets,
+                    **transposed)
     if name == "loha":
         return dict(peft_type="LOHA", **rank)
     if name == "lokr":
@@ -254,7 +267,16 @@ def method(draw, name, config):
     return name
 
 
-METHODS = ["dora", "vera", "ia3", "ln_tuning", "loha", "lokr", "oft", "prompt", "prefix", "p_tuning", "full"]
+METHODS = ["dora", "vera", "ia3", "ln_tuning", "loha", "lokr", "oft", "adalora", "randlora", "bitfit", "prompt", "prefix",
+           "p_tuning", "full"]
+STEPS = 8  # of a run of AdaLoRA, whose options say so
+
+
+def applies(name, family):
+    """False where there is nothing to train, or where PEFT has no such layers."""
+    if name == "bitfit":  # Mistral, Gemma and the like may have biases nowhere
+        return family in ("Llama", "Qwen2", "Qwen3", "Gemma", "Gemma2", "Gemma3Text", "GPT2", "GPTNeoX", "Olmo2", "SmolLM3")
+    return not (family == "GPT2" and name in ("loha", "lokr", "oft"))
 
 
 def lines(draw, count, vocab):

@@ -5,8 +5,10 @@
   training   random models, adapters and runs: graft goes on from PEFT's adapter (losses, gradient norms,
              weights), PEFT computes the same with what graft saved, and goes on from it as graft does
   methods    the same for every other method
+  matrix     the same for every method on every family of models
   adapters   bottleneck adapters and AdapterFusion, in the files of the adapters library and beside it
-  fresh      an adapter that graft begins itself: PEFT loads it and computes the same
+  fresh      adapters of every method and initialisation that graft begins itself: PEFT loads them and computes the same
+  eva        LoRA that begins from the data, trained: as PEFT does with exact decompositions
   quant      SmolLM2 over nf4: log-probabilities and six steps, beside bitsandbytes
   smollm2    SmolLM2-135M-Instruct: log-probabilities from the folder and the GGUF, and six steps of LoRA
   text       tokenizers of every kind trained on the spot, and those of --data, on --strings strings each; models of
@@ -70,6 +72,10 @@ def steady(model_folder, rows, expected, limit):
     return largest_difference(expected, wide) < limit
 
 
+def has_biases(model_folder):
+    return any(name.endswith(".bias") for name, _ in reference.load_model(model_folder).named_parameters())
+
+
 def draw_scores(draw, folder):
     while True:
         about = drawn.model(draw, folder / "model", draw.families)
@@ -107,12 +113,14 @@ def draw_training(draw, folder, method=None):
         about, rows, _ = draw_scores(draw, folder)
         config = reference.load_model(folder / "model").config
         options = drawn.method(draw, method, config) if method else drawn.adapter(draw, config)
-        if options is None or (method in PROMPTS and getattr(config, "sliding_window", None)):
-            continue  # no block size divides; PEFT's masks of a window do not count its prefixes
+        if options is None or (method == "bitfit" and not has_biases(folder / "model")):
+            continue  # no block size divides; nothing to train
         generator = torch.Generator().manual_seed(draw.randrange(1 << 30))
         reference.random_adapter(folder / "model", options, generator, folder / "before", "model")
         write_jsonl(folder / "train.jsonl", drawn.lines(draw, draw.randrange(5, 13), config.vocab_size))
         run = {"model": {"path": "model", "dtype": "f32"}, "methods": [{"load": "before"}], **drawn.run(draw)}
+        if method == "adalora":
+            run["train"]["steps"] = drawn.STEPS
         write_json(folder / "run.json", run)
         if not reference.examples(folder / "train.jsonl", run["data"]["max_length"]):
             continue
@@ -134,10 +142,8 @@ def with_adapter(folder, adapter, rows):
     return score(reference.load_adapter(reference.load_model(folder / "model"), adapter, False), rows)
 
 
-PROMPTS = ("prompt", "prefix", "p_tuning")
-
-
 def train_both(live, draw, title, method=None):
+    draw.wide = method == "prefix"
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         about, run, rows, metrics = draw_training(draw, folder, method)
@@ -153,6 +159,8 @@ def train_both(live, draw, title, method=None):
                     folder / "model", folder / "score.jsonl", [folder / "after"]), after, SCORE)
                 check.compare_scores(report, "graft's adapter in PEFT", graft.score(
                     folder / "model", folder / "score.jsonl", [out]), with_adapter(folder, out, rows), SCORE)
+                if method == "adalora":
+                    return  # one that has allocated its ranks keeps them; PEFT allocates anew
 
                 again = {**run, "methods": [{"load": out.name}]}
                 write_json(folder / "again.json", again)
@@ -172,37 +180,125 @@ def training(live, draw):
 
 def methods(live, draw):
     for method in live.options.methods:
+        draw.families = [f for f in live.options.families if drawn.applies(method, f)]
         train_both(live, draw, f"method {method}", method)
 
 
+def matrix(live, draw):
+    for family in live.options.families:
+        for method in live.options.methods:
+            if drawn.applies(method, family):
+                # So that each repeats alone.
+                own = random.Random(f"{live.options.seed} matrix {family} {method}")
+                own.families = [family]
+                train_both(live, own, f"{method} on a {family}", method)
+
+
+# Not PEFT's: its options of the same meaning have other names there, or are of no meaning here.
+NOT_GRAFTS = ("peft_type", "fan_in_fan_out", "use_dora")
+# These move what the model says from the first step on.
+MOVING = ("prompt", "prefix", "p_tuning")
+
+
+def begun(draw, config, name, variant):
+    """The entry of `methods` with which graft begins an adapter; None where the drawn model cannot have it."""
+    options = drawn.method(draw, name, config) if name != "lora" else drawn.adapter(draw, config)
+    if options is None:
+        return None
+    options = {k: v for k, v in options.items() if k not in NOT_GRAFTS and not (name == "oft" and k == "r")}
+    if variant:
+        options = {k: v for k, v in options.items() if k not in ("rank_pattern", "layers_to_transform", "modules_to_save")}
+        options.update(r=min(options["r"], 3), init=variant, target_modules=[
+            t for t in options["target_modules"] if t in drawn.linear(config)] or [drawn.linear(config)[0]])
+    return {"type": name, **options}
+
+
+FRESH = [("lora", None), ("lora", "gaussian"), ("lora", "pissa"), ("lora", "olora"), ("lora", "eva"),
+         *((name, None) for name in drawn.METHODS if name not in ("bitfit", "full"))]
+
+
 def fresh(live, draw):
-    for i in range(max(1, live.options.runs // 2)):
+    for name, variant in FRESH:
+        if name != "lora" and name not in live.options.methods:
+            continue
+        title = f"fresh {name}{' ' + variant if variant else ''}"
+        draw.families = [f for f in live.options.families if drawn.applies(name, f)]
+        draw.wide = name == "prefix"
         with tempfile.TemporaryDirectory() as temporary:
-            folder = pathlib.Path(temporary)
-            about, rows, base = draw_scores(draw, folder)
-            config = reference.load_model(folder / "model").config
-            method = {"type": "lora", **drawn.adapter(draw, config)}
+            folder, method = pathlib.Path(temporary), None
+            while method is None:
+                for file in sorted(folder.rglob("*"), reverse=True):
+                    file.rmdir() if file.is_dir() else file.unlink()
+                about, rows, base = draw_scores(draw, folder)
+                config = reference.load_model(folder / "model").config
+                method = begun(draw, config, name, variant)
             write_jsonl(folder / "train.jsonl", drawn.lines(draw, 9, config.vocab_size))
             run = {"model": {"path": "model", "dtype": "f32"}, "methods": [method], **drawn.run(draw)}
             run["train"].update(steps=5, warmup_steps=1)
             run["train"].pop("warmup_ratio", None)
+            if variant == "eva":
+                run["train"].pop("batch_tokens", None)
+                run["train"]["batch_size"], run["data"]["max_length"] = 3, 64
             for backend, graft in live.grafts():
 
                 def body(report):
-                    for steps, name in ((1, "begin"), (5, "end")):
+                    for steps, end in ((1, "begin"), (5, "end")):
                         run["train"]["steps"] = steps
+                        if name == "adalora":
+                            method.update(total_step=steps, tinit=0, tfinal=0)
                         write_json(folder / "run.json", run)
-                        out = folder / f"{name}-{backend}"
+                        out = folder / f"{end}-{backend}"
                         graft.train(folder / "run.json", out)
                         expected = with_adapter(folder, out, rows)
-                        check.compare_scores(report, f"{name} in PEFT", graft.score(
+                        check.compare_scores(report, f"{end} in PEFT", graft.score(
                             folder / "model", folder / "score.jsonl", [out]), expected, SCORE)
+                        if name in MOVING:
+                            continue
                         # The only step of a warm-up has lr 0, so the first adapter must still change nothing.
                         moved = largest_difference(base, expected)
-                        report.require(moved < SCORE if steps == 1 else moved > 10 * SCORE,
-                                       f"{name}: the adapter moves log-probabilities by {moved:.2e}")
+                        report.require(moved < SCORE if steps == 1 else moved > 2 * SCORE,
+                                       f"{end}: the adapter moves log-probabilities by {moved:.2e}")
 
-                live.case(f"fresh {i} on {backend}: {about}\n  {json.dumps(method)}", body)
+                live.case(f"{title} on {backend}: {about}\n  {json.dumps(method)}", body)
+
+
+def eva(live, draw):
+    """The ranks and numbers that EVA makes of a run's data, and a run that begins with them."""
+    for i in range(max(1, live.options.runs // 2)):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = pathlib.Path(temporary)
+            about, rows, _ = draw_scores(draw, folder)
+            config = reference.load_model(folder / "model").config
+            options = dict(r=draw.randrange(1, 4), lora_alpha=draw.randrange(1, 9), use_rslora=draw.random() < 0.3,
+                           target_modules=draw.sample(drawn.linear(config), draw.randrange(1, 5)))
+            if config.model_type == "gpt2":
+                options["fan_in_fan_out"] = True
+            own = dict(rho=draw.choice([1.0, 2.0, 3.0]), tau=draw.choice([0.8, 0.9]), use_label_mask=draw.random() < 0.5,
+                       adjust_scaling_factors=draw.random() < 0.7)
+            write_jsonl(folder / "train.jsonl", drawn.lines(draw, 24, config.vocab_size))
+            run = {"model": {"path": "model", "dtype": "f32"}, **drawn.run(draw)}
+            run["train"].update(steps=8, accumulate=1, batch_size=6)
+            run["train"].pop("batch_tokens", None)
+            run["data"]["max_length"] = 64
+            reference.eva_adapter(folder / "model", {"adapter": options, "eva": own, "model": "model"}, run, folder)
+            before = folder / "adapter_before"
+            model, metrics = reference_run(folder, before.name, run)
+            reference.save_adapter(model, folder / "after")
+            plain = {k: v for k, v in options.items() if k not in NOT_GRAFTS}
+            run["methods"] = [{"type": "lora", "init": "eva", "eva_config": own, **plain}]
+            write_json(folder / "run.json", run)
+            for backend, graft in live.grafts():
+                out = folder / f"out-{backend}"
+
+                def body(report):
+                    check.compare_metrics(report, graft.train(folder / "run.json", out), metrics, 10 * METRICS)
+                    weights(report, "weights", out, folder / "after")
+                    saved, wanted = (json.loads((f / "adapter_config.json").read_text()) for f in (out, folder / "after"))
+                    check.compare_config(report, saved, wanted)
+                    check.compare_scores(report, "graft's adapter in PEFT", graft.score(
+                        folder / "model", folder / "score.jsonl", [out]), with_adapter(folder, out, rows), SCORE)
+
+                live.case(f"eva {i} on {backend}: {about}\n  {json.dumps({**options, **own})}", body)
 
 
 TEXTS = ["The capital of France is Paris. It lies on the river Seine and has about 2 million inhabitants.",
@@ -335,7 +431,8 @@ def adapters(live, draw):
     live.case("the adapters library", body)
 
 
-PARTS = {"scores": scores, "training": training, "methods": methods, "adapters": adapters, "fresh": fresh,
+PARTS = {"scores": scores, "training": training, "methods": methods, "matrix": matrix, "adapters": adapters, "fresh": fresh,
+         "eva": eva,
          "smollm2": smollm, "quant": quant, "text": text}
 
 

@@ -11,7 +11,7 @@
 // Source: Shazeer and Stern 2018, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost"
 // (arXiv:1804.04235), algorithms 4 and 5.
 #include <cmath>
-#include <graft/plugin.hpp>
+#include <graft/plugin_adam.hpp>
 
 namespace {
 
@@ -57,9 +57,7 @@ struct Adafactor {
         "description": "Decay of a running mean of updates; 0: none is kept"},
       "scale_parameter": {"type": "boolean", "default": true,
         "description": "Learning rates are relative to the size of each parameter"},
-      "weight_decay": {"type": "number", "minimum": 0, "default": 0,
-        "description": "Each step takes lr * weight_decay of every decayed parameter"}
-    }})";
+      )" GRAFT_WEIGHT_DECAY_OPTION(0) "}}";
 
   explicit Adafactor(Config c)
       : eps1(c.f64("/eps/0")),

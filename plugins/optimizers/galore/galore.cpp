@@ -11,7 +11,7 @@
 // (arXiv:2403.03507), algorithm 2, with the bias correction of the authors' code.
 #include <algorithm>
 #include <cmath>
-#include <graft/plugin.hpp>
+#include <graft/plugin_adam.hpp>
 
 namespace {
 
@@ -38,25 +38,14 @@ struct Galore {
         "description": "Matrices whose names hold one of these are projected"},
       "iterations": {"type": "integer", "minimum": 1, "default": 4,
         "description": "Of the subspace iteration that finds a projection"},
-      "betas": {"type": "array", "minItems": 2, "maxItems": 2, "default": [0.9, 0.999],
-        "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-        "description": "Decay of the running means of the gradient and of its square"},
-      "eps": {"type": "number", "minimum": 0, "default": 1e-6,
-        "description": "Added to the denominator"},
-      "weight_decay": {"type": "number", "minimum": 0, "default": 0,
-        "description": "Each step takes lr * weight_decay of every decayed parameter"}
-    }
-  })json";
+      )json" GRAFT_ADAM_OPTIONS(1e-6, 0) "}}";
 
   explicit Galore(Config c)
       : rank(c.i64("/rank")),
         interval(c.i64("/interval")),
         iterations(c.i64("/iterations")),
         scale(c.f64("/scale")),
-        beta1(c.f64("/betas/0")),
-        beta2(c.f64("/betas/1")),
-        eps(c.f64("/eps")),
-        weight_decay(c.f64("/weight_decay")),
+        adam(c),
         targets(c.strings("/targets")) {}
 
   bool projected(std::string_view parameter, const Dims& dims) const {
@@ -75,8 +64,8 @@ struct Galore {
 
   std::array<double, 2> scalars(const graft_step& step) const {
     const double t = static_cast<double>(step.index);
-    return {step.lr * std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t)),
-            step.decays ? 1 - step.lr * weight_decay : 1};
+    return {step.lr * std::sqrt(1 - std::pow(adam.beta2, t)) / (1 - std::pow(adam.beta1, t)),
+            step.decays ? 1 - step.lr * adam.weight_decay : 1};
   }
 
   /// The leading singular vectors of g's shorter side, as columns.
@@ -101,18 +90,19 @@ struct Galore {
         u.assign(kept, basis);
       }
       if (kept) r = wide ? basis.tmm(g) : g.mm(basis);
-      const Value m = u.state(i, 0) * beta1 + r * (1 - beta1);
-      const Value v = u.state(i, 1) * beta2 + r * r * (1 - beta2);
+      const Value m = u.state(i, 0) * adam.beta1 + r * (1 - adam.beta1);
+      const Value v = u.state(i, 1) * adam.beta2 + r * r * (1 - adam.beta2);
       u.assign(u.state(i, 0), m);
       u.assign(u.state(i, 1), v);
-      Value step = m / (v.sqrt() + eps);
+      Value step = m / (v.sqrt() + adam.eps);
       if (kept) step = (wide ? basis.mm(step) : step.mmT(basis)) * scale;
       u.assign(p, (p - step * u.scalar(0)) * u.scalar(1));
     }
   }
 
   std::int64_t rank, interval, iterations;
-  double scale, beta1, beta2, eps, weight_decay;
+  double scale;
+  graft::plugin::Adam adam;
   std::vector<std::string> targets;
 };
 

@@ -4,7 +4,7 @@
 //
 // Source: Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms" (arXiv:2302.06675),
 // algorithm 2.
-#include <graft/plugin.hpp>
+#include <graft/plugin_adam.hpp>
 
 namespace {
 
@@ -16,14 +16,11 @@ struct Lion {
   static constexpr const char* name = "lion";
   static constexpr std::uint32_t flags = GRAFT_OPTIMIZER_ELEMENTWISE;
   static constexpr std::uint32_t n_state = 1;  // m
-  static constexpr const char* schema = R"({
-    "type": "object", "additionalProperties": false, "properties": {
-      "betas": {"type": "array", "minItems": 2, "maxItems": 2, "default": [0.9, 0.99],
-        "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-        "description": "How much of the momentum is in the direction, and how much of it is kept"},
-      "weight_decay": {"type": "number", "minimum": 0, "default": 0,
-        "description": "Each step takes lr * weight_decay of every decayed parameter"}
-    }})";
+  static constexpr const char* schema =
+      R"({"type": "object", "additionalProperties": false, "properties": {)" GRAFT_BETAS_OPTION(
+          0.9, 0.99,
+          "How much of the momentum is in the direction, and how much of it is kept") ", " 
+      GRAFT_WEIGHT_DECAY_OPTION(0) "}}";
 
   explicit Lion(Config c)
       : beta1(c.f64("/betas/0")), beta2(c.f64("/betas/1")), weight_decay(c.f64("/weight_decay")) {}

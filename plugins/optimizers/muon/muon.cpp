@@ -10,11 +10,11 @@
 // Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; the second
 // s: Liu et al. 2025, "Muon is Scalable for LLM Training" (arXiv:2502.16982), section 2.2.
 #include <cmath>
-#include <graft/plugin.hpp>
+#include <graft/plugin_adam.hpp>
 
 namespace {
 
-using graft::plugin::attr;
+using graft::plugin::Adam;
 using graft::plugin::Config;
 using graft::plugin::Update;
 using graft::plugin::Value;
@@ -39,22 +39,14 @@ struct Muon {
         "description": "Matrices whose names hold one of these are left to AdamW"},
       "adamw_lr_ratio": {"type": "number", "exclusiveMinimum": 0, "default": 1,
         "description": "AdamW's learning rate over that of the matrices"},
-      "betas": {"type": "array", "minItems": 2, "maxItems": 2, "default": [0.9, 0.999],
-        "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "description": "AdamW's"},
-      "eps": {"type": "number", "minimum": 0, "default": 1e-8, "description": "AdamW's"},
-      "weight_decay": {"type": "number", "minimum": 0, "default": 0.1,
-        "description": "Each step takes lr * weight_decay of every decayed parameter"}
-    }})";
+      )" GRAFT_ADAM_OPTIONS(1e-8, 0.1) "}}";
 
   explicit Muon(Config c)
-      : momentum(c.f64("/momentum")),
+      : adam(c),
+        momentum(c.f64("/momentum")),
         a(c.f64("/ns_coefficients/0")),
         b(c.f64("/ns_coefficients/1")),
         c3(c.f64("/ns_coefficients/2")),
-        beta1(c.f64("/betas/0")),
-        beta2(c.f64("/betas/1")),
-        eps(c.f64("/eps")),
-        weight_decay(c.f64("/weight_decay")),
         ratio(c.f64("/adamw_lr_ratio")),
         steps(c.i64("/ns_steps")),
         nesterov(c.flag("/nesterov")),
@@ -70,10 +62,8 @@ struct Muon {
   }
 
   std::array<double, 5> scalars(const graft_step& step) const {
-    const double t = static_cast<double>(step.index), lr = step.lr * ratio;
-    const double decay = step.decays ? weight_decay : 0;
-    return {step.lr, 1 - step.lr * decay, 1 - lr * decay, lr / (1 - std::pow(beta1, t)),
-            1 / std::sqrt(1 - std::pow(beta2, t))};
+    const auto [decay, size, root] = adam.scalars(step, step.lr * ratio);
+    return {step.lr, step.decays ? 1 - step.lr * adam.weight_decay : 1, decay, size, root};
   }
 
   Value orthogonal(Value x) const {
@@ -92,10 +82,7 @@ struct Muon {
     for (std::uint32_t i = 0; i < u.size(); ++i) {
       const Value p = u.param(i), g = u.grad(i);
       if (!is_matrix(u.name(i), g.rank())) {
-        graft::plugin::call<0>(
-            "adam_update",
-            {g, u.scalar(2), u.scalar(3), u.scalar(4), p, u.state(i, 0), u.state(i, 1)},
-            {attr("beta1", beta1), attr("beta2", beta2), attr("eps", eps)});
+        adam.update(u, i, 2);
         continue;
       }
       const Value m = u.state(i) * momentum + g * (1 - momentum);
@@ -108,7 +95,8 @@ struct Muon {
     }
   }
 
-  double momentum, a, b, c3, beta1, beta2, eps, weight_decay, ratio;
+  Adam adam;
+  double momentum, a, b, c3, ratio;
   std::int64_t steps;
   bool nesterov, match_rms;
   std::vector<std::string> exclude;

@@ -12,6 +12,25 @@
 namespace graft::core {
 namespace {
 
+/// In plain loops.
+Multiply plain_multiply() {
+  return [](const std::vector<float>& x, std::int64_t rows, const std::vector<float>& y,
+            std::int64_t columns) {
+    const auto m = static_cast<std::size_t>(rows), c = static_cast<std::size_t>(columns);
+    const std::size_t f = x.size() / m;
+    Products p{std::vector<float>(m * c, 0.0f), std::vector<float>(f * c, 0.0f)};
+    for (std::size_t i = 0; i < m; ++i) {
+      for (std::size_t j = 0; j < f; ++j) {
+        for (std::size_t k = 0; k < c; ++k) p.z[i * c + k] += x[i * f + j] * y[j * c + k];
+      }
+      for (std::size_t j = 0; j < f; ++j) {
+        for (std::size_t k = 0; k < c; ++k) p.w[j * c + k] += x[i * f + j] * p.z[i * c + k];
+      }
+    }
+    return p;
+  };
+}
+
 /// n rows around (5, -3, 1, 0, ..): cosines times 4, 2, 1 along three axes that are turned against those
 /// of the features.
 std::vector<float> rows_of(std::size_t n, std::size_t features, std::size_t from = 0) {
