@@ -11,16 +11,15 @@
   R"("betas": {"type": "array", "minItems": 2, "maxItems": 2, "default": [)" #BETA1 ", " #BETA2   \
   R"(], "items": {"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "description": ")" WHAT \
   "\"}"
-#define GRAFT_EPS_OPTION(EPS)                                           \
-  R"("eps": {"type": "number", "minimum": 0, "default": )" #EPS R"(, )" \
-  R"("description": "Added to the denominator"})"
+#define GRAFT_EPS_OPTION(EPS, WHAT) \
+  R"("eps": {"type": "number", "minimum": 0, "default": )" #EPS R"(, "description": ")" WHAT "\"}"
 #define GRAFT_WEIGHT_DECAY_OPTION(DECAY)                                           \
   R"("weight_decay": {"type": "number", "minimum": 0, "default": )" #DECAY R"(, )" \
   R"("description": "Each step takes lr * weight_decay of every decayed parameter"})"
 /// All three, as AdamW has them.
 #define GRAFT_ADAM_OPTIONS(EPS, DECAY)                                                           \
   GRAFT_BETAS_OPTION(0.9, 0.999, "Decay of the running means of the gradient and of its square") \
-  ", " GRAFT_EPS_OPTION(EPS) ", " GRAFT_WEIGHT_DECAY_OPTION(DECAY)
+  ", " GRAFT_EPS_OPTION(EPS, "Added to the denominator") ", " GRAFT_WEIGHT_DECAY_OPTION(DECAY)
 
 #pragma GCC visibility push(hidden)
 namespace graft::plugin {

@@ -39,7 +39,8 @@ struct Muon {
         "description": "Matrices whose names hold one of these are left to AdamW"},
       "adamw_lr_ratio": {"type": "number", "exclusiveMinimum": 0, "default": 1,
         "description": "AdamW's learning rate over that of the matrices"},
-      )" GRAFT_ADAM_OPTIONS(1e-8, 0.1) "}}";
+      )" GRAFT_BETAS_OPTION(0.9, 0.999, "AdamW's") ", " GRAFT_EPS_OPTION(
+      1e-8, "AdamW's") ", " GRAFT_WEIGHT_DECAY_OPTION(0.1) "}}";
 
   explicit Muon(Config c)
       : adam(c),
