@@ -12,15 +12,17 @@ namespace {
 
 // Products with x^T x before the last one: from nothing, and from the components of a batch before.
 constexpr int kRounds = 5, kFurtherRounds = 3;
+/// Of fewer features the decomposition is whole.
+constexpr std::int64_t kFew = 128;
 
 std::size_t size(std::int64_t n) {
   return static_cast<std::size_t>(n);
 }
 
-/// The leading right singular vectors of x, and their singular values. `before`: those of most of its
-/// rows, or none.
-Components leading(const Matrix& x, std::int64_t wanted, const Components& before,
-                   const Multiply& multiply) {
+/// Right singular vectors of x, the leading `wanted` of them and a few more, found by subspace
+/// iteration. `before`: those of most of its rows, or none.
+RightSingular leading(const Matrix& x, std::int64_t wanted, const Components& before,
+                      const Multiply& multiply) {
   const std::int64_t columns = std::min({2 * wanted + 8, x.rows, x.cols});
   const std::size_t f = size(x.cols), c = size(columns);
   Matrix y{x.cols, columns, std::vector<float>(f * c)};
@@ -38,17 +40,23 @@ Components leading(const Matrix& x, std::int64_t wanted, const Components& befor
   // x y has the singular values of x, and its right singular vectors are these of x in terms of y.
   const Matrix z{x.rows, columns, multiply(x.values, x.rows, y.values, columns).z};
   RightSingular found = right_singular(z);
-  const Matrix vectors = product(y, found.vectors);
+  found.vectors = product(y, found.vectors);
+  return found;
+}
+
+/// The first `wanted` as rows, their largest elements positive.
+Components components_of(const RightSingular& found, std::int64_t wanted) {
+  const std::size_t f = size(found.vectors.rows), c = size(found.vectors.cols);
   Components result;
   result.n = wanted;
-  result.features = x.cols;
+  result.features = found.vectors.rows;
   result.vectors.resize(size(wanted) * f);
   for (std::size_t k = 0; k < size(wanted); ++k) {
     result.singular.push_back(static_cast<float>(found.singular[k]));
     float* to = result.vectors.data() + k * f;
     float largest = 0;
     for (std::size_t i = 0; i < f; ++i) {
-      to[i] = vectors.values[i * c + k];
+      to[i] = found.vectors.values[i * c + k];
       if (std::abs(to[i]) > std::abs(largest)) largest = to[i];
     }
     if (largest < 0) {
@@ -108,8 +116,9 @@ bool PrincipalComponents::add(const std::vector<float>& rows, const Multiply& mu
     }
   }
   seen_ += static_cast<std::int64_t>(n);
-  const auto n_rows = static_cast<std::int64_t>(x.size() / f);
-  Components now = leading({n_rows, result_.features, std::move(x)}, most_, result_, multiply);
+  const Matrix stack{static_cast<std::int64_t>(x.size() / f), result_.features, std::move(x)};
+  Components now = components_of(
+      stack.cols <= kFew ? right_singular(stack) : leading(stack, most_, result_, multiply), most_);
   const double all = std::accumulate(square_.begin(), square_.end(), 0.0);
   cosines_.clear();
   for (std::size_t k = 0; k < size(now.n); ++k) {

@@ -17,8 +17,8 @@ using Multiply = std::function<Products(const std::vector<float>& x, std::int64_
 
 /// The incremental algorithm of Ross et al. 2008 ("Incremental Learning for Robust Visual Tracking"): a batch is put below
 /// the components that there are, each as long as its singular value, and below them what the mean
-/// has moved by. The leading singular vectors of that are found by subspace iteration (Halko et al. 2011), by
-/// `multiply`.
+/// has moved by. Of many features the leading singular vectors of that are found by
+/// subspace iteration (Halko et al. 2011), by `multiply`.
 class PrincipalComponents {
  public:
   PrincipalComponents(std::int64_t most, std::int64_t features) : most_(most) {

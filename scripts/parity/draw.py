@@ -239,7 +239,7 @@ def method(draw, name, config):
         return dict(peft_type="LN_TUNING", target_modules=draw.choice([[first], others]))
     if name == "adalora":
         least = draw.randrange(1, 4)
-        return dict(peft_type="ADALORA", init_r=least + draw.randrange(3), target_r=least, lora_alpha=rank["alpha"],
+        return dict(peft_type="ADALORA", init_r=least + draw.randrange(1, 4), target_r=least, lora_alpha=rank["alpha"],
                     tinit=draw.randrange(3), tfinal=draw.randrange(3), deltaT=draw.choice([1, 2]), total_step=STEPS,
                     orth_reg_weight=draw.choice([0.1, 0.5]), target_modules=targets, **transposed)
     if name == "randlora":
