@@ -58,8 +58,9 @@ def longrope(draw, rotary, theta):
 
 
 def windows(draw):
-    """Sizes of attention windows; wide where a method is drawn whose prefixes PEFT's masks of a window do not count."""
-    return [None, WIDE] if getattr(draw, "wide", False) else [None, 1, 3, 8]
+    """Sizes of attention windows: wide where a method is drawn whose prefixes PEFT's masks of a window do not count, and
+    of more than one key for training, as no gradient reaches queries and keys of one."""
+    return [None, WIDE] if getattr(draw, "wide", False) else [None, 2 if getattr(draw, "trains", False) else 1, 3, 8]
 
 
 def newer(draw, family, values, heads, head_dim):

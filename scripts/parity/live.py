@@ -149,7 +149,7 @@ def with_adapter(folder, adapter, rows):
 
 
 def train_both(live, draw, title, method=None):
-    draw.wide = method == "prefix"
+    draw.wide, draw.trains = method == "prefix", True
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         about, run, rows, metrics = draw_training(draw, folder, method)

@@ -186,7 +186,7 @@ def compare_weights(report, actual, expected, tolerance, subject="weights"):
             continue
         difference = math.sqrt(sum((a - b) ** 2 for a, b in zip(got, want)))
         norm = math.sqrt(sum(b * b for b in want))
-        report.within(subject, difference / norm, tolerance, name)
+        report.within(subject, difference / (norm or 1), tolerance, name)
 
 
 # Keys of adapter_config.json that change the numbers.
