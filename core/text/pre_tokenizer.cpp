@@ -64,7 +64,7 @@ PreTokenizer split_at(Regex pattern, SplitBehavior behavior, bool invert) {
   return [pattern = std::move(pattern), behavior, invert](Pieces& pieces) {
     split_pieces(pieces, behavior, invert,
                  [&](std::string_view text, std::vector<TextRange>& found) {
-                   pattern.matches(text, found);
+                   pattern.matches(text, found, Regex::Empty::included);
                  });
   };
 }

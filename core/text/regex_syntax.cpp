@@ -1,5 +1,6 @@
 #include "core/text/regex_syntax.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "core/base/error.hpp"
@@ -22,14 +23,30 @@ class Translator {
 
   std::string run() {
     while (at_ < text_.size()) item();
+    close_options();
     return std::move(out_);
   }
 
  private:
+  /// A group that is open: where it begins in what is written, and how many flags without a group of their
+  /// own it has, each of which makes one to its end.
+  struct Group {
+    std::size_t begin = 0;
+    std::size_t options = 0;
+  };
+
   bool has(std::string_view what) const { return text_.substr(at_).starts_with(what); }
+  bool digit_at(std::size_t at) const {
+    return at < text_.size() && text_[at] >= '0' && text_[at] <= '9';
+  }
 
   void item() {
     const char c = text_[at_];
+    if (const std::size_t size = interval(); size != 0 || c == '*' || c == '+' || c == '?') {
+      repeat(std::max<std::size_t>(size, 1));
+      return;
+    }
+    std::size_t begin = out_.size();
     if (c == '\\') {
       out_ += escape(false);
     } else if (c == '[') {
@@ -37,31 +54,93 @@ class Translator {
     } else if (c == '^' || c == '$') {
       out_ += c == '^' ? "(?m:^)" : "(?m:$)";
       ++at_;
-    } else if (has("{,") && at_ + 2 < text_.size() && text_[at_ + 2] >= '0' &&
-               text_[at_ + 2] <= '9') {
-      out_ += "{0,";
-      at_ += 2;
     } else if (has("(?#")) {
       const std::size_t end = text_.find(')', at_);
       at_ = end == text_.npos ? text_.size() : end + 1;
-    } else if (has("(?")) {
-      flags();
-    } else {
+      return;
+    } else if (c == '(') {
+      open();
+      return;
+    } else if (c == ')') {
+      close_options();
+      begin = groups_.back().begin;
+      // One too many is said by the library, with its place.
+      if (groups_.size() > 1) groups_.pop_back();
       out_ += c;
       ++at_;
+    } else {
+      std::size_t next = at_;
+      utf8_next(text_, next);
+      out_ += text_.substr(at_, next - at_);
+      at_ = next;
+    }
+    atom_ = begin;
+    repeated_ = false;
+  }
+
+  /// Bytes of the "{2}", "{2,}", "{2,3}" or "{,3}" that is here, or 0.
+  std::size_t interval() const {
+    if (text_[at_] != '{') return 0;
+    std::size_t end = at_ + 1;
+    bool any = false;
+    for (; digit_at(end); ++end) any = true;
+    if (end < text_.size() && text_[end] == ',') {
+      for (++end; digit_at(end); ++end) any = true;
+    }
+    return any && end < text_.size() && text_[end] == '}' ? end + 1 - at_ : 0;
+  }
+
+  /// "a{2,3}+", "a{2}?" and "a**" repeat what is repeated; in Perl's the first takes all or nothing.
+  void repeat(std::size_t size) {
+    if (repeated_ && !extended_) {
+      out_.insert(atom_, "(?:");
+      out_ += ')';
+    }
+    const std::string_view what = text_.substr(at_, size);
+    out_ += what.starts_with("{,") ? cat("{0", what.substr(1)) : std::string(what);
+    at_ += size;
+    repeated_ = true;
+    const bool fixed = size > 1 && what.find(',') == what.npos;
+    if (at_ < text_.size() && ((text_[at_] == '?' && !fixed) || (text_[at_] == '+' && size == 1))) {
+      out_ += text_[at_++];
     }
   }
 
-  /// "(?imx-imx" or the beginning of another group: m lets the dot match line ends.
-  void flags() {
-    out_ += "(?";
-    at_ += 2;
+  /// "(", "(?imx-imx:", "(?imx-imx)" or the beginning of another group: m lets the dot match line ends.
+  void open() {
+    const std::size_t begin = out_.size();
+    out_ += '(';
+    ++at_;
     std::size_t end = at_;
-    while (end < text_.size() &&
-           std::string_view("imx-").find(text_[end]) != std::string_view::npos)
-      ++end;
-    if (end == text_.size() || (text_[end] != ':' && text_[end] != ')')) return;
-    for (; at_ < end; ++at_) out_ += text_[at_] == 'm' ? 's' : text_[at_];
+    if (end < text_.size() && text_[end] == '?') {
+      out_ += '?';
+      at_ = ++end;
+      while (end < text_.size() &&
+             std::string_view("imx-").find(text_[end]) != std::string_view::npos)
+        ++end;
+      const char after = end == text_.size() ? '\0' : text_[end];
+      if (after == ':' || after == ')') {
+        for (; at_ < end; ++at_) {
+          extended_ = extended_ || text_[at_] == 'x';
+          out_ += text_[at_] == 'm' ? 's' : text_[at_];
+        }
+      }
+      if (after == ')') {
+        // To the end of the group around it, over its alternatives.
+        out_ += ':';
+        ++at_;
+        ++groups_.back().options;
+        repeated_ = false;
+        return;
+      }
+    }
+    groups_.push_back({begin, 0});
+    repeated_ = false;
+  }
+
+  void close_options() {
+    out_.append(groups_.back().options, ')');
+    groups_.back().options = 0;
   }
 
   /// What begins with a backslash; in a class without brackets of its own where that can be.
@@ -89,9 +168,23 @@ class Translator {
         return cat("\\x{", digits, "}");
       }
     }
-    // "\p{..}", "\x{..}", "\k<..>" and the like go on as they are.
+    if (c == 'v') {
+      at_ += 2;
+      return "\\x{b}";
+    }
     std::size_t next = at_ + 1;
     utf8_next(text_, next);
+    // A property needs brackets: without them these are letters.
+    if ((c == 'p' || c == 'P') && (next == text_.size() || text_[next] != '{')) {
+      at_ = next;
+      return std::string(1, c);
+    }
+    // "\p{..}", "\x{..}", "\k<..>" and the like, with what is in brackets.
+    if (next < text_.size() && (text_[next] == '{' || (text_[next] == '<' && !in_class)) &&
+        std::string_view("pPxokg").find(c) != std::string_view::npos) {
+      const std::size_t end = text_.find(text_[next] == '{' ? '}' : '>', next);
+      if (end != text_.npos) next = end + 1;
+    }
     const std::string_view same = text_.substr(at_, next - at_);
     at_ = next;
     return std::string(same);
@@ -168,6 +261,10 @@ class Translator {
   std::string_view text_, who_;
   std::size_t at_ = 0;
   std::string out_;
+  std::vector<Group> groups_{Group{}};
+  std::size_t atom_ = 0;   // where in what is written that begins which a sign of repetition is for
+  bool repeated_ = false;  // there is one already
+  bool extended_ = false;  // spaces and comments may stand between
 };
 
 }  // namespace

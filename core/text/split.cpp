@@ -1,5 +1,7 @@
 #include "core/text/split.hpp"
 
+#include <algorithm>
+
 namespace graft::core {
 namespace {
 
@@ -24,9 +26,9 @@ bool joined(SplitBehavior behavior, bool left_delimits, bool right_delimits) {
 void split_range(TextRange range, const std::vector<TextRange>& matches, SplitBehavior behavior,
                  bool invert, std::vector<TextRange>& out) {
   const bool keeps_delimiters = behavior != SplitBehavior::removed;
+  const std::size_t before = out.size();
   bool first = true, last_delimits = false;
   const auto add = [&](std::size_t begin, std::size_t end, bool delimits) {
-    if (begin == end) return;
     if (!first && joined(behavior, last_delimits, delimits)) {
       out.back().end = end;
     } else if (keeps_delimiters || !delimits) {
@@ -37,11 +39,14 @@ void split_range(TextRange range, const std::vector<TextRange>& matches, SplitBe
   };
   std::size_t at = range.begin;
   for (const TextRange& match : matches) {
-    add(at, match.begin, invert);
+    if (match.begin > at) add(at, match.begin, invert);
     add(match.begin, match.end, !invert);
     at = match.end;
   }
-  add(at, range.end, invert);
+  if (range.end > at) add(at, range.end, invert);
+  const auto empty = [](const TextRange& piece) { return piece.begin == piece.end; };
+  out.erase(std::remove_if(out.begin() + static_cast<std::ptrdiff_t>(before), out.end(), empty),
+            out.end());
 }
 
 }  // namespace graft::core

@@ -2,7 +2,8 @@
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers import processors, trainers
 
-from families import FAMILIES
+from configurations import CONFIGURATIONS
+from expressions import EXPRESSIONS
 
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 LINE = "\u2581"
@@ -172,11 +173,13 @@ KINDS = {
     "prefixed": prefixed,
     "byte-normalized": byte_normalized,
     "ctc": ctc,
-    **FAMILIES,
+    **EXPRESSIONS,
+    **CONFIGURATIONS,
 }
 
 
 def train(kind, strings):
     tokenizer = KINDS[kind](strings)
-    tokenizer.add_tokens(added())
+    if kind not in CONFIGURATIONS:
+        tokenizer.add_tokens(added())
     return tokenizer

@@ -4,9 +4,12 @@
     scripts/parity/text.py --graft build/bin/graft [--strings 10000] [--seed 1] MODEL...
 
 MODEL is a folder with tokenizer.json, or a .gguf file of a byte-level tokenizer. Tokenizers of every
-kind that are trained on the spot are always among them. Needs PyPI's `tokenizers`.
+kind that are trained on the spot are always among them. Text around every added token is tried as far as
+--strings allows; a tenth as many strings again are bytes that are no UTF-8, given to libgraft.so (--library)
+itself. Needs PyPI's `tokenizers`.
 """
 import argparse
+import itertools
 import json
 import pathlib
 import subprocess
@@ -18,6 +21,7 @@ from tokenizers import Tokenizer
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import kinds  # noqa: E402
 from gguf_tokenizer import tokenizer_of_gguf  # noqa: E402
+from raw_bytes import Library, lossy  # noqa: E402
 from strings import Strings  # noqa: E402
 
 
@@ -44,22 +48,61 @@ def byte_offsets(text, offsets):
 AT_ONCE = 10000
 
 
-def compare(graft, model, oracle, texts):
-    wrong = 0
+class Differences:
+    """Counts them and shows the first few."""
 
-    def check(what, text, mine, theirs):
-        nonlocal wrong
+    def __init__(self):
+        self.count = 0
+
+    def check(self, what, text, mine, theirs):
         if mine != theirs:
-            wrong += 1
-            if wrong <= 5:
+            self.count += 1
+            if self.count <= 5:
                 print(f"  {what} of {text!r}\n    graft      {mine}\n    tokenizers {theirs}")
+        return mine == theirs
 
-    for begin in range(0, len(texts), AT_ONCE):
-        some = texts[begin:begin + AT_ONCE]
+
+def compare(graft, model, oracle, texts):
+    differences, count = Differences(), 0
+    texts = iter(texts)
+    while some := list(itertools.islice(texts, AT_ONCE)):
+        count += len(some)
+        # Every other string with the tokens that the tokenizer adds by itself.
         for special in (False, True):
-            compare_some(graft, model, oracle, some, special, check)
-    print(f"{model}: {len(texts)} strings, {wrong} differences", flush=True)
-    return wrong
+            compare_some(graft, model, oracle, some[special::2], special, differences.check)
+    print(f"{model}: {count} strings, {differences.count} differences", flush=True)
+    return differences.count
+
+
+def compare_raw(library, model, oracle, raws):
+    differences, tokenizer, count, odd = Differences(), library.open(model), 0, 0
+    for raw in raws:
+        text, at = lossy(raw)
+        count += 1
+        odd += text.encode("utf-8") != raw
+        mine, theirs = library.encode(tokenizer, raw, True), oracle.encode(text)
+        if differences.check("ids", raw, mine["input_ids"], theirs.ids):
+            differences.check("offsets", raw, mine["offsets"], [[at[begin], at[end]] for begin, end in theirs.offsets])
+    library.close(tokenizer)
+    print(f"{model}: {count} byte strings, {odd} no UTF-8, {differences.count} differences", flush=True)
+    return differences.count
+
+
+def drawn(strings, count):
+    """`count` strings: at most half of them text around added tokens, all of it where there is room."""
+    around = list(strings.around())
+    if len(around) > count // 2:
+        around = strings.random.sample(around, count // 2)
+    yield from around
+    for _ in range(count - len(around)):
+        yield strings.next(longer=True)
+
+
+def compare_model(options, model, oracle, strings):
+    graft = options.graft.split()
+    strings.specials = [*strings.specials, *(t.content for t in oracle.get_added_tokens_decoder().values())]
+    return (compare(graft, model, oracle, drawn(strings, options.strings))
+            + compare_raw(options.library, model, oracle, (strings.raw() for _ in range(options.strings // 10))))
 
 
 def compare_some(graft, model, oracle, texts, special, check):
@@ -87,16 +130,16 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kinds", nargs="*", choices=kinds.KINDS, default=list(kinds.KINDS),
                         help="what is trained on the spot")
+    parser.add_argument("--library", type=pathlib.Path, help="libgraft.so; by default the program's ../lib/libgraft.so")
     parser.add_argument("models", nargs="*", type=pathlib.Path)
     options = parser.parse_args()
-    graft = options.graft.split()
+    program = pathlib.Path(options.graft.split()[0]).resolve()
+    options.library = Library(options.library or program.parent.parent / "lib" / "libgraft.so")
     wrong = 0
     for model in options.models:
         oracle = (tokenizer_of_gguf(model) if model.suffix == ".gguf"
                   else Tokenizer.from_file(str(model / "tokenizer.json")))
-        specials = [t.content for t in oracle.get_added_tokens_decoder().values()]
-        strings = Strings(options.seed, specials)
-        wrong += compare(graft, model, oracle, [strings.next() for _ in range(options.strings)])
+        wrong += compare_model(options, model, oracle, Strings(options.seed, []))
     for number, kind in enumerate(options.kinds):
         with tempfile.TemporaryDirectory(prefix=kind) as name:
             folder = pathlib.Path(name)
@@ -106,8 +149,7 @@ def main():
             oracle = kinds.train(kind, strings)
             oracle.save(str(folder / "tokenizer.json"))
             oracle = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            wrong += compare(graft, folder, oracle,
-                             [strings.next() for _ in range(options.strings)])
+            wrong += compare_model(options, folder, oracle, strings)
     sys.exit(1 if wrong else 0)
 
 

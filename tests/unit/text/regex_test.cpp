@@ -38,6 +38,29 @@ TEST(Regex, IsWrittenAsInRuby) {
   EXPECT_EQ(matches("[[:digit:]]+(?#digits)", "a12"), (Texts{"12"}));
 }
 
+TEST(Regex, RepeatsWhatIsRepeated) {
+  EXPECT_EQ(matches("a{1,3}+", "aaaaaab"), (Texts{"aaaaaa"})) << "no possessive sign";
+  EXPECT_EQ(matches("\\p{N}{1,3}+x", "12345x"), (Texts{"12345x"}));
+  EXPECT_EQ(matches("(a|b){2}+", "ababa"), (Texts{"abab"}));
+  EXPECT_EQ(matches("(?:a(?i:b)){2}+", "abaBab"), (Texts{"abaB"}));
+  EXPECT_EQ(matches("[a-c]{2}{2}", "abcab"), (Texts{"abca"}));
+  EXPECT_EQ(matches("a{2}?", "aaa"), (Texts{"aa"})) << "two or none, not two";
+  EXPECT_EQ(matches("xa**b", "xaab"), (Texts{"xaab"}));
+  EXPECT_EQ(matches("a{1,2}?", "aaa"), (Texts{"a", "a", "a"}));
+  EXPECT_EQ(matches("a++a", "aaa"), (Texts{})) << "possessive as in Perl's";
+  EXPECT_EQ(matches("\\x{61}{,2}+b", "aaaab"), (Texts{"aaaab"}));
+  EXPECT_EQ(matches("x{", "x{"), (Texts{"x{"}));
+}
+
+TEST(Regex, TakesFlagsOverAlternatives) {
+  EXPECT_EQ(matches("a(?i)b|c", "aBaCbc"), (Texts{"aB", "aC"}));
+  EXPECT_EQ(matches("(?:a(?i)b|c)d", "abdaCdaCD"), (Texts{"abd", "aCd"}));
+  EXPECT_EQ(matches("(?i)a|B", "Abx"), (Texts{"A", "b"}));
+  EXPECT_EQ(matches("\\v|[\\v]x", "\v\n"), (Texts{"\v"})) << "one control, not all of lines";
+  EXPECT_EQ(matches("\\p{^L}+", "a12b"), (Texts{"12"}));
+  EXPECT_EQ(matches("\\pL+", "aApLL"), (Texts{"pLL"})) << "no property without brackets";
+}
+
 TEST(Regex, LeavesWhatIsTheSame) {
   for (const std::string_view pattern :
        {"(?i:'s|'t)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}]+[\\r\\n]*|\\s+(?!\\S)",

@@ -189,5 +189,27 @@ TEST(Tokenizer, EqualsTheSharedGoldensOfMistral) {
   EXPECT_EQ(tokenizer.decode({1, 264, 2}, true), "a");
 }
 
+TEST(PreTokenizer, SplitsAtPlacesToo) {
+  const auto ends = [](const char* behavior) {
+    const Tokenizer tokenizer = load_text(
+        Json{{"model", {{"type", "WordLevel"}, {"unk_token", "u"}, {"vocab", {{"u", 0}}}}},
+             {"pre_tokenizer",
+              {{"type", "Split"},
+               {"pattern", {{"Regex", "(?=[A-Z])|\\d"}}},
+               {"behavior", behavior},
+               {"invert", false}}}}
+            .dump());
+    std::vector<std::size_t> out;
+    for (const Token& token : tokenizer.encode("aBC12dE", false)) out.push_back(token.end);
+    return out;
+  };
+  using Ends = std::vector<std::size_t>;
+  EXPECT_EQ(ends("Isolated"), (Ends{1, 2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(ends("Removed"), (Ends{1, 2, 3, 6, 7}));
+  EXPECT_EQ(ends("MergedWithPrevious"), (Ends{1, 2, 4, 5, 6, 7}));
+  EXPECT_EQ(ends("MergedWithNext"), (Ends{1, 2, 3, 4, 6, 7}));
+  EXPECT_EQ(ends("Contiguous"), (Ends{1, 2, 3, 5, 6, 7}));
+}
+
 }  // namespace
 }  // namespace graft::core
