@@ -1,6 +1,7 @@
 // How fast a tokenizer loads and encodes. bench/text.py sets it beside PyPI's `tokenizers`.
 //   bench-text MODEL LINES.jsonl THREADS     each line a JSON string, one text
 //   bench-text MODEL --runs                  seconds for a megabyte of one thing
+//   bench-text MODEL --load                  seconds to load, as all others say too
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -69,13 +70,16 @@ int measure(const Tokenizer& tokenizer, const char* file, unsigned threads) {
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: bench-text MODEL LINES.jsonl THREADS | bench-text MODEL --runs\n");
+    std::fprintf(stderr,
+                 "usage: bench-text MODEL LINES.jsonl THREADS | bench-text MODEL --runs | "
+                 "bench-text MODEL --load\n");
     return 2;
   }
   try {
     Tokenizer tokenizer;
     const double load = seconds_of([&] { tokenizer = Tokenizer::load(argv[1]); });
     std::fprintf(stderr, "load %.4f\n", load);
+    if (std::string(argv[2]) == "--load") return 0;
     if (std::string(argv[2]) != "--runs") {
       return measure(tokenizer, argv[2], argc > 3 ? static_cast<unsigned>(std::stoul(argv[3])) : 1);
     }

@@ -3,9 +3,11 @@
 our libraries differ, and the classes of characters that only it has. Its regular expressions know
 Unicode 16, PCRE2 in Debian 12 knows 14; its normal forms know Unicode 13, utf8proc more; its other
 classes are of yet other versions. All of it is found out by giving it characters.
-Run with Python 3.11 (Unicode 14) and PyPI's `tokenizers`.
+Run with Python 3.11 (Unicode 14), PyPI's `tokenizers` and the libutf8proc of Debian 12.
 """
+import ctypes
 import pathlib
+import struct
 import unicodedata
 
 from tokenizers import Regex, normalizers, pre_tokenizers
@@ -47,6 +49,29 @@ def known_marks():
     # Nothing has a higher class than U+0345.
     return [0x345, *(ord(c) for c in characters() if c.isprintable() or unicodedata.category(c) == "Cn"
                      if nfd.normalize_str(f"a\u0345{c}") == f"a{c}\u0345")]
+
+
+def clusters():
+    """Where the clusters of characters differ from those of utf8proc: for each such character one that utf8proc takes as the
+    oracle takes this one. The oracle's show in what a map of characters replaces: the whole of a short cluster."""
+    units = [0] * 1024
+    units[0], units[256 ^ ord("a")], units[512] = 256 << 10, ord("a") | (256 ^ ord("a") ^ 512) << 10 | 1 << 8, 1 << 31
+    trie = struct.pack("<1024I", *units)
+    mapped = normalizers.Precompiled(struct.pack("<I", len(trie)) + trie + b"X\0")
+    library = ctypes.CDLL("libutf8proc.so.2")
+    library.utf8proc_grapheme_break.restype = ctypes.c_bool
+    joined = lambda a, b: not library.utf8proc_grapheme_break(ord(a), ord(b))  # noqa: E731
+    out = {}
+    for c in characters():
+        extends = mapped.normalize_str(f"a{c}") == "X"
+        if extends != joined("a", c):
+            out[ord(c)] = 0x300 if extends else 0x61
+        # Six bytes are no short cluster.
+        if len(c.encode()) >= 3:
+            goes_on = mapped.normalize_str(f"{c}a\u0301").endswith("X\u0301")
+            if goes_on != joined(c, "a"):
+                out[ord(c)] = 0x600 if goes_on else 0x61
+    return out
 
 
 def class_of(normalizer):
@@ -146,6 +171,8 @@ def main():
         table("newer_characters", "StandIn", rows),
         "/// First and last.",
         table("characters_with_class", "CodeRange", marks),
+        "/// First, last, and a character that makes clusters with others in the same way.",
+        table("in_clusters", "StandIn", ranges(found := clusters(), found.get)),
         *classes,
         "/// Letters, and their small forms, that are newer than Unicode 15.",
         table("newer_small_letters", "Letter", small_letters()),

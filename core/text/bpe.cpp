@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <future>
+#include <span>
 
 #include "core/base/error.hpp"
 #include "core/text/byte_alphabet.hpp"
@@ -54,7 +55,7 @@ struct MergedIds {
   std::int32_t left, right, joined;
 };
 
-/// Those of merges [begin, end), to each(rank, ids) in order. Some merges at a time: what they look for lies all
+/// Those of merges [begin, end), to each(rank of the first, ids) in order. Some merges at a time: what they look for lies all
 /// over the memory, and comes while others are worked on.
 template <class Each>
 void each_merge(const Vocabulary& vocabulary, const std::vector<Bpe::Merge>& merges,
@@ -75,6 +76,7 @@ void each_merge(const Vocabulary& vocabulary, const std::vector<Bpe::Merge>& mer
   // Most files have the results of merges in the order of the merges. The id behind the last result; -1: not known yet.
   std::int64_t next_id = -1;
   std::array<Parts, 32> some;
+  std::array<MergedIds, 32> found{};
   for (std::size_t first = begin; first < end; first += some.size()) {
     const std::size_t count = std::min(some.size(), end - first);
     for (std::size_t i = 0; i < count; ++i) {
@@ -103,8 +105,9 @@ void each_merge(const Vocabulary& vocabulary, const std::vector<Bpe::Merge>& mer
       const std::int32_t joined =
           parts.id >= 0 ? parts.id : require(parts.joined, parts.hashes[2], rank);
       if (next_id < 0 && i + 1 == count) next_id = std::int64_t{joined} + 1;
-      each(rank, MergedIds{left, right, joined});
+      found[i] = {left, right, joined};
     }
+    each(first, std::span<const MergedIds>(found.data(), count));
   }
 }
 
@@ -114,8 +117,11 @@ Bpe::Bpe(const Vocabulary& vocabulary, const std::vector<Merge>& merges, BpeOpti
          std::string_view who)
     : Bpe(vocabulary, std::move(options), who) {
   const std::size_t prefix = options_.prefix.size();
-  const auto add = [&](std::size_t rank, const MergedIds& ids) {
-    add_pair(ids.left, ids.right, static_cast<std::uint32_t>(rank), ids.joined);
+  const auto add = [&](std::size_t first, std::span<const MergedIds> some) {
+    for (const MergedIds& ids : some) prefetch_pair(ids.left, ids.right);
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      add_pair(some[i].left, some[i].right, static_cast<std::uint32_t>(first + i), some[i].joined);
+    }
   };
   // Of many merges another thread looks the second half up.
   constexpr std::size_t many = 20000;
@@ -126,14 +132,19 @@ Bpe::Bpe(const Vocabulary& vocabulary, const std::vector<Merge>& merges, BpeOpti
     looked_up = std::async([&] {  // here, later, where there are no more threads
       rest.reserve(merges.size() - half);
       each_merge(vocabulary, merges, half, merges.size(), prefix, who,
-                 [&](std::size_t, const MergedIds& ids) { rest.push_back(ids); });
+                 [&](std::size_t, std::span<const MergedIds> some) {
+                   rest.insert(rest.end(), some.begin(), some.end());
+                 });
     });
   }
   reserve(merges.size());
   each_merge(vocabulary, merges, 0, half, prefix, who, add);
   if (!looked_up.valid()) return;
   looked_up.get();
-  for (std::size_t i = 0; i < rest.size(); ++i) add(half + i, rest[i]);
+  constexpr std::size_t at_once = 32;
+  for (std::size_t i = 0; i < rest.size(); i += at_once) {
+    add(half + i, std::span(rest).subspan(i, std::min(at_once, rest.size() - i)));
+  }
 }
 
 Bpe Bpe::by_score(const Vocabulary& vocabulary, const std::vector<float>& scores,
@@ -178,6 +189,10 @@ void Bpe::add_pair(std::int32_t left, std::int32_t right, std::uint32_t rank, st
   Slot& slot = slots_[slot_of(pair_of(left, right))];
   used_ += slot.rank == never ? 1 : 0;
   slot = {pair_of(left, right), rank, id};
+}
+
+void Bpe::prefetch_pair(std::int32_t left, std::int32_t right) const {
+  __builtin_prefetch(&slots_[mix(pair_of(left, right)) & (slots_.size() - 1)]);
 }
 
 std::size_t Bpe::slot_of(std::uint64_t pair) const {

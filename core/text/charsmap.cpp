@@ -7,6 +7,7 @@
 #include "core/base/error.hpp"
 #include "core/text/characters.hpp"
 #include "core/text/normalizer.hpp"
+#include "core/text/unicode.hpp"
 
 namespace graft::core {
 namespace {
@@ -114,11 +115,13 @@ class Charsmap {
 
   /// Where the cluster of characters that a reader takes for one ends.
   static std::size_t cluster_end(std::string_view text, std::size_t at) {
-    auto before = static_cast<utf8proc_int32_t>(utf8_next(text, at));
-    utf8proc_int32_t state = 0;
+    const auto next_code = [&](std::size_t& from) {
+      return static_cast<utf8proc_int32_t>(in_cluster(utf8_next(text, from)));
+    };
+    utf8proc_int32_t before = next_code(at), state = 0;
     while (at < text.size()) {
       std::size_t next = at;
-      const auto code = static_cast<utf8proc_int32_t>(utf8_next(text, next));
+      const utf8proc_int32_t code = next_code(next);
       if (utf8proc_grapheme_break_stateful(before, code, &state)) break;
       before = code;
       at = next;

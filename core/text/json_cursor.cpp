@@ -96,11 +96,14 @@ void JsonCursor::end() {
   if (at_ < text_.size()) fail("more text behind the value");
 }
 
-std::size_t JsonCursor::end_of_text() const {
+std::size_t JsonCursor::end_of_text(bool* escapes) const {
   for (std::size_t i = at_ + 1; i < text_.size(); ++i) {
     const char c = text_[i];
     if (c == '"') return i + 1;
-    if (c == '\\') ++i;
+    if (c == '\\') {
+      ++i;
+      if (escapes != nullptr) *escapes = true;
+    }
     if (static_cast<unsigned char>(c) < 0x20) break;
   }
   fail("a string without an end, or with a control character in it");
@@ -108,11 +111,11 @@ std::size_t JsonCursor::end_of_text() const {
 
 std::string_view JsonCursor::text(TextArena& arena) {
   if (peek() != '"') fail("expected a string");
-  const std::size_t begin = at_ + 1, end = end_of_text();
-  const std::string_view raw = text_.substr(begin, end - 1 - begin);
-  if (raw.find('\\') == raw.npos) {
+  bool escapes = false;
+  const std::size_t begin = at_ + 1, end = end_of_text(&escapes);
+  if (!escapes) {
     at_ = end;
-    return raw;
+    return text_.substr(begin, end - 1 - begin);
   }
   at_ = begin;
   std::string out;

@@ -40,8 +40,8 @@ class JsonCursor {
   void unescape(std::string& out);
   bool skip_digits();
   std::uint32_t hex4();
-  /// The byte behind the string that begins at at_.
-  std::size_t end_of_text() const;
+  /// The byte behind the string that begins at at_; whether it has escapes.
+  std::size_t end_of_text(bool* escapes = nullptr) const;
 
   std::string_view text_, who_;
   std::size_t at_ = 0;

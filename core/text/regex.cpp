@@ -39,15 +39,26 @@ std::string message_of(int code) {
   return reinterpret_cast<const char*>(text);
 }
 
+pcre2_code* compile(std::string_view perl, int& error, PCRE2_SIZE& where) {
+  return pcre2_compile(reinterpret_cast<PCRE2_SPTR>(perl.data()), perl.size(),
+                       PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &where, nullptr);
+}
+
 }  // namespace
+
+bool is_perl_expression(std::string_view pattern) {
+  int error = 0;
+  PCRE2_SIZE where = 0;
+  pcre2_code* code = compile(pattern, error, where);
+  pcre2_code_free(code);
+  return code != nullptr;
+}
 
 Regex::Regex(std::string_view pattern, std::string_view who) : pattern_(pattern) {
   int error = 0;
   PCRE2_SIZE where = 0;
   const std::string perl = perl_syntax(pattern, who);
-  pcre2_code* code =
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(perl.data()), perl.size(),
-                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &where, nullptr);
+  pcre2_code* code = compile(perl, error, where);
   if (code == nullptr) {
     throw Error(GRAFT_E_INVALID,
                 cat(who, ": the regular expression '", pattern, "' is wrong at character ", where,

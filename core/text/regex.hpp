@@ -28,4 +28,7 @@ class Regex {
   bool jit_ = false;
 };
 
+/// Whether PCRE2 takes it, as it is.
+bool is_perl_expression(std::string_view pattern);
+
 }  // namespace graft::core

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/base/error.hpp"
+#include "core/text/regex.hpp"
 #include "core/text/utf8.hpp"
 
 namespace graft::core {
@@ -185,9 +186,24 @@ class Translator {
       const std::size_t end = text_.find(text_[next] == '{' ? '}' : '>', next);
       if (end != text_.npos) next = end + 1;
     }
+    if ((c == 'p' || c == 'P') && next > at_ + 4) {
+      const std::string_view name = text_.substr(at_ + 3, next - at_ - 4);
+      at_ = next;
+      return property(c, name);
+    }
     const std::string_view same = text_.substr(at_, next - at_);
     at_ = next;
     return std::string(same);
+  }
+
+  /// "\p{Han}" is the characters of a script alone, and in Perl's those that are used with it too.
+  static std::string property(char p, std::string_view name) {
+    const bool negated = name.starts_with('^');
+    const std::string_view script = name.substr(negated ? 1 : 0);
+    const bool is_one = script.size() > 2 && script.find(':') == script.npos &&
+                        script.find('=') == script.npos &&
+                        is_perl_expression(cat("\\p{sc:", script, "}"));
+    return cat("\\", p, "{", negated ? "^" : "", is_one ? "sc:" : "", script, "}");
   }
 
   /// One class as an expression that matches one character.

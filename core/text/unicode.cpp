@@ -122,6 +122,11 @@ bool stand_in_for_newer(std::string_view text, std::string& out) {
   return found;
 }
 
+char32_t in_cluster(char32_t c) {
+  const StandIn* entry = c < 0x300 ? nullptr : entry_of(in_clusters, c);
+  return entry != nullptr ? entry->other : c;
+}
+
 int combining_class(char32_t c) {
   const int known = utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class;
   return known != 0 && entry_of(characters_with_class, c) != nullptr ? known : 0;

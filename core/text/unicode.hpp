@@ -33,6 +33,10 @@ int script_of(char32_t c);
 /// right class and the same length; false where there is none.
 bool stand_in_for_newer(std::string_view text, std::string& out);
 
+/// The character itself, or where Hugging Face's clusters of characters are not utf8proc's one that makes
+/// them so.
+char32_t in_cluster(char32_t c);
+
 /// Canonical combining class, 0 for characters that Hugging Face's normal forms do not know yet.
 int combining_class(char32_t c);
 

@@ -1,6 +1,7 @@
 #include "core/text/vocabulary.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "core/base/error.hpp"
@@ -45,21 +46,32 @@ Vocabulary::Vocabulary(std::span<const Entry> entries, std::string_view who, Rep
   std::size_t capacity = 16;
   while (capacity < 2 * entries.size()) capacity *= 2;
   slots_.assign(capacity, Slot());
-  for (const Entry& entry : entries) {
-    std::string_view& piece = pieces_[static_cast<std::size_t>(entry.id)];
-    if (piece.data() != nullptr) {
-      throw Error(GRAFT_E_INVALID, cat(who, ": '", piece, "' and '", entry.piece,
-                                       "' have the same id ", entry.id, "."));
+  // Some at a time: where they go lies all over the memory.
+  std::array<std::uint64_t, 32> hashes{};
+  for (std::size_t first = 0; first < entries.size(); first += hashes.size()) {
+    const std::size_t count = std::min(hashes.size(), entries.size() - first);
+    for (std::size_t i = 0; i < count; ++i) {
+      hashes[i] = text_hash(entries[first + i].piece);
+      prefetch_slot(hashes[i]);
     }
-    const std::uint64_t hash = text_hash(entry.piece);
-    Slot& free = slots_[slot(entry.piece, hash)];
-    if (free.id >= 0 && repeats == Repeats::refused) {
-      throw Error(GRAFT_E_INVALID,
-                  cat(who, ": '", entry.piece, "' has two ids, ", free.id, " and ", entry.id, "."));
-    }
-    piece = arena_.keep(entry.piece);
-    free = {static_cast<std::uint32_t>(hash >> 32), static_cast<std::int32_t>(entry.id)};
+    for (std::size_t i = 0; i < count; ++i) add(entries[first + i], hashes[i], who, repeats);
   }
+}
+
+void Vocabulary::add(const Entry& entry, std::uint64_t hash, std::string_view who,
+                     Repeats repeats) {
+  std::string_view& piece = pieces_[static_cast<std::size_t>(entry.id)];
+  if (piece.data() != nullptr) {
+    throw Error(GRAFT_E_INVALID, cat(who, ": '", piece, "' and '", entry.piece,
+                                     "' have the same id ", entry.id, "."));
+  }
+  Slot& free = slots_[slot(entry.piece, hash)];
+  if (free.id >= 0 && repeats == Repeats::refused) {
+    throw Error(GRAFT_E_INVALID,
+                cat(who, ": '", entry.piece, "' has two ids, ", free.id, " and ", entry.id, "."));
+  }
+  piece = arena_.keep(entry.piece);
+  free = {static_cast<std::uint32_t>(hash >> 32), static_cast<std::int32_t>(entry.id)};
 }
 
 std::size_t Vocabulary::slot(std::string_view piece, std::uint64_t hash) const {

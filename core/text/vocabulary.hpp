@@ -71,6 +71,7 @@ class Vocabulary {
     std::uint32_t tag = 0;  // upper half of the hash: most other pieces are told apart by it
     std::int32_t id = -1;   // -1: free
   };
+  void add(const Entry& entry, std::uint64_t hash, std::string_view who, Repeats repeats);
   std::size_t slot(std::string_view piece, std::uint64_t hash) const;
   std::int32_t likely_id(std::uint64_t hash) const {
     return slots_.empty() ? -1 : slots_[hash & (slots_.size() - 1)].id;

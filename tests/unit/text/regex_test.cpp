@@ -61,6 +61,15 @@ TEST(Regex, TakesFlagsOverAlternatives) {
   EXPECT_EQ(matches("\\pL+", "aApLL"), (Texts{"pLL"})) << "no property without brackets";
 }
 
+TEST(Regex, TakesScriptsAlone) {
+  // U+3013 is used with Han and belongs to no script.
+  EXPECT_EQ(matches("\\p{Han}+", "\u4f60\u3013\u597d"), (Texts{"\u4f60", "\u597d"}));
+  EXPECT_EQ(matches("[\\p{Han}&&[^\u4f60]]|\\P{Han}", "\u4f60\u3013\u597d"),
+            (Texts{"\u3013", "\u597d"}));
+  EXPECT_EQ(matches("\\p{^Greek}+", "\u03b1b"), (Texts{"b"}));
+  EXPECT_EQ(matches("\\p{Alphabetic}+|\\p{Nd}", "ab1-"), (Texts{"ab", "1"})) << "no script";
+}
+
 TEST(Regex, LeavesWhatIsTheSame) {
   for (const std::string_view pattern :
        {"(?i:'s|'t)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}]+[\\r\\n]*|\\s+(?!\\S)",

@@ -189,16 +189,55 @@ TEST(Tokenizer, EqualsTheSharedGoldensOfMistral) {
   EXPECT_EQ(tokenizer.decode({1, 264, 2}, true), "a");
 }
 
+/// A map of characters, in base64: "a" becomes "X", and so does a cluster of less than six bytes that begins with it.
+std::string map_of_a() {
+  std::vector<std::uint32_t> units(1024);
+  constexpr std::uint32_t at = 256 ^ 'a', leaf = 512;
+  units[0] = 256 << 10;
+  units[at] = 'a' | ((at ^ leaf) << 10) | (1 << 8);
+  units[leaf] = std::uint32_t{1} << 31;
+  const auto size = static_cast<std::uint32_t>(4 * units.size());
+  std::string raw(4 + size, '\0');
+  std::memcpy(raw.data(), &size, 4);
+  std::memcpy(raw.data() + 4, units.data(), size);
+  raw += std::string_view("X\0", 2);
+  constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (std::size_t i = 0; i < raw.size(); i += 3) {
+    std::uint32_t three = 0;
+    for (std::size_t k = 0; k < 3; ++k)
+      three = (three << 8) | (i + k < raw.size() ? static_cast<unsigned char>(raw[i + k]) : 0u);
+    for (std::size_t k = 0; k < 4; ++k)
+      out += i + k > raw.size() ? '=' : digits[(three >> (18 - 6 * k)) & 63];
+  }
+  return out;
+}
+
+TEST(Normalizer, KnowsTheClustersOfNewerMarks) {
+  const Tokenizer tokenizer = load_text(
+      Json{{"normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", map_of_a()}}},
+           {"pre_tokenizer", {{"type", "FixedLength"}, {"length", 1}}},
+           {"model",
+            {{"type", "WordLevel"}, {"unk_token", "u"}, {"vocab", {{"u", 0}, {"X", 1}, {"b", 2}}}}}}
+          .dump());
+  const auto ids = [&](std::string_view text) { return tokenizer.ids(text, false); };
+  using Ids = std::vector<std::int32_t>;
+  EXPECT_EQ(ids("ab"), (Ids{1, 2}));
+  EXPECT_EQ(ids("a\u0301b"), (Ids{1, 2})) << "the whole cluster is one character";
+  EXPECT_EQ(ids("a\u1ae8b"), (Ids{1, 2})) << "a mark of Unicode 17";
+  EXPECT_EQ(ids("a\u1ae8\u0301b"), (Ids{1, 0, 0, 2})) << "six bytes are no short cluster";
+  EXPECT_EQ(ids("\U000113d1a\u0301b"), (Ids{0, 1, 0, 2})) << "goes with what follows";
+}
+
 TEST(PreTokenizer, SplitsAtPlacesToo) {
   const auto ends = [](const char* behavior) {
-    const Tokenizer tokenizer = load_text(
-        Json{{"model", {{"type", "WordLevel"}, {"unk_token", "u"}, {"vocab", {{"u", 0}}}}},
-             {"pre_tokenizer",
-              {{"type", "Split"},
-               {"pattern", {{"Regex", "(?=[A-Z])|\\d"}}},
-               {"behavior", behavior},
-               {"invert", false}}}}
-            .dump());
+    const Tokenizer tokenizer = load_text(Json{
+        {"model", {{"type", "WordLevel"}, {"unk_token", "u"}, {"vocab", {{"u", 0}}}}},
+        {"pre_tokenizer",
+         {{"type", "Split"},
+          {"pattern", {{"Regex", "(?=[A-Z])|\\d"}}},
+          {"behavior", behavior},
+          {"invert", false}}}}.dump());
     std::vector<std::size_t> out;
     for (const Token& token : tokenizer.encode("aBC12dE", false)) out.push_back(token.end);
     return out;
