@@ -26,8 +26,8 @@ double seconds_of(const auto& work) {
 }
 
 void runs(const Tokenizer& tokenizer) {
-  for (const char* unit :
-       {"a", " ", "\n", "!", "0", "e\u0301", "\u0301", "\u4f60", "\U0001f600", " a"}) {
+  for (const char* unit : {"a", " ", "\n", "!", "0", "e\u0301", "\u0301", "\u4f60", "\U0001f600",
+                           " a", "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d"}) {
     std::string text;
     while (text.size() < (1u << 20)) text += unit;
     std::size_t tokens = 0;

@@ -8,25 +8,30 @@
 namespace graft::core {
 
 /// Bytes of the well-formed code point that `text` begins with (Unicode table 3-7: no overlong
-/// forms, no surrogates, nothing above U+10FFFF), or 0.
-inline std::size_t utf8_length(std::string_view text) {
-  if (text.empty()) return 0;
-  const auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
-  };
-  const auto tail = [&](std::size_t i) { return (byte(i) & 0xC0u) == 0x80u; };
-  const unsigned lead = byte(0), second = byte(1);
+/// forms, no surrogates, nothing above U+10FFFF), or 0. `bad` then gets the length of the maximal
+/// part that one U+FFFD stands for.
+inline std::size_t utf8_length(std::string_view text, std::size_t* bad = nullptr) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (text.empty()) {
+    if (bad != nullptr) *bad = 0;
+    return 0;
+  }
+  const unsigned lead = byte(0);
   if (lead < 0x80) return 1;
-  if (lead < 0xC2) return 0;
-  if (lead < 0xE0) return tail(1) ? 2 : 0;
-  if (lead < 0xF0) {
-    const unsigned low = lead == 0xE0 ? 0xA0 : 0x80, high = lead == 0xED ? 0x9F : 0xBF;
-    return second >= low && second <= high && tail(2) ? 3 : 0;
+  // The second byte's range is narrower after these leads.
+  const unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+  const unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+  std::size_t length = 0;
+  if (lead >= 0xC2 && lead <= 0xDF) length = 2;
+  if (lead >= 0xE0 && lead <= 0xEF) length = 3;
+  if (lead >= 0xF0 && lead <= 0xF4) length = 4;
+  std::size_t good = 1;
+  while (good < length && good < text.size() && byte(good) >= (good == 1 ? low : 0x80) &&
+         byte(good) <= (good == 1 ? high : 0xBF)) {
+    ++good;
   }
-  if (lead < 0xF5) {
-    const unsigned low = lead == 0xF0 ? 0x90 : 0x80, high = lead == 0xF4 ? 0x8F : 0xBF;
-    return second >= low && second <= high && tail(2) && tail(3) ? 4 : 0;
-  }
+  if (length != 0 && good == length) return length;
+  if (bad != nullptr) *bad = good;
   return 0;
 }
 

@@ -78,7 +78,7 @@ AlignedText repair_utf8(std::string_view text) {
   std::size_t kept = 0;
   for (std::size_t at = 0; at < text.size();) {
     std::size_t bad = 0;
-    const std::size_t length = utf8_length_at(text, at, &bad);
+    const std::size_t length = utf8_length(text.substr(at), &bad);
     if (length != 0) {
       at += length;
       continue;

@@ -233,7 +233,7 @@ void Bpe::add_characters(const Vocabulary& vocabulary, std::string_view piece, b
   const bool plain = options_.prefix.empty() && options_.suffix.empty();
   for (std::size_t at = 0; at < piece.size();) {
     const auto first = static_cast<unsigned char>(piece[at]);
-    const std::size_t length = byte_level || first < 0x80 ? 1 : utf8_length_at(piece, at);
+    const std::size_t length = byte_level || first < 0x80 ? 1 : utf8_length(piece.substr(at));
     std::string_view character = byte_level ? text_of_byte(first) : piece.substr(at, length);
     if (!plain) {
       workspace.text.assign(at > 0 ? options_.prefix : "").append(character);

@@ -32,7 +32,7 @@ Edges white_edges(std::string_view text) {
 /// one U+FFFD stands for, is a character.
 std::int64_t after_character(std::string_view text, std::int64_t at) {
   std::size_t bad = 0;
-  const std::size_t length = utf8_length_at(text, static_cast<std::size_t>(at), &bad);
+  const std::size_t length = utf8_length(text.substr(static_cast<std::size_t>(at)), &bad);
   return at + static_cast<std::int64_t>(length != 0 ? length : bad);
 }
 

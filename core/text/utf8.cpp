@@ -5,28 +5,6 @@
 
 namespace graft::core {
 
-std::size_t utf8_length_at(std::string_view text, std::size_t at, std::size_t* bad) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(at);
-  if (first < 0x80) return 1;
-  // The second byte's range is narrower after these leads: no overlong forms, no surrogates,
-  // nothing beyond U+10FFFF.
-  const unsigned char low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
-  const unsigned char high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
-  std::size_t length = 0;
-  if (first >= 0xC2 && first <= 0xDF) length = 2;
-  if (first >= 0xE0 && first <= 0xEF) length = 3;
-  if (first >= 0xF0 && first <= 0xF4) length = 4;
-  std::size_t good = 1;
-  while (good < length && at + good < text.size() && byte(at + good) >= (good == 1 ? low : 0x80) &&
-         byte(at + good) <= (good == 1 ? high : 0xBF)) {
-    ++good;
-  }
-  if (length != 0 && good == length) return length;
-  if (bad != nullptr) *bad = good;
-  return 0;
-}
-
 char32_t utf8_next(std::string_view text, std::size_t& at) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const char32_t first = byte(at);
@@ -83,7 +61,7 @@ bool is_utf8(std::string_view text) {
         continue;
       }
     }
-    const std::size_t length = utf8_length_at(text, at);
+    const std::size_t length = utf8_length(text.substr(at));
     if (length == 0) return false;
     at += length;
   }
@@ -96,7 +74,7 @@ std::string utf8_lossy(std::string_view text) {
   out.reserve(text.size());
   for (std::size_t at = 0; at < text.size();) {
     std::size_t bad = 0;
-    const std::size_t length = utf8_length_at(text, at, &bad);
+    const std::size_t length = utf8_length(text.substr(at), &bad);
     out.append(length != 0 ? text.substr(at, length) : utf8_replacement);
     at += length != 0 ? length : bad;
   }
@@ -110,7 +88,7 @@ std::size_t utf8_unfinished(std::string_view text) {
     std::size_t bad = 0;
     const auto lead = static_cast<unsigned char>(text[at]);
     const bool begins = lead >= 0xC2 && lead <= 0xF4;
-    return begins && utf8_length_at(text, at, &bad) == 0 && bad == back ? back : 0;
+    return begins && utf8_length(text.substr(at), &bad) == 0 && bad == back ? back : 0;
   }
   return 0;
 }

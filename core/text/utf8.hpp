@@ -12,11 +12,6 @@ inline bool is_utf8_continuation(char byte) {
   return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
 }
 
-/// Length of the character that starts at `at`, 1 to 4; 0 when the bytes there are no UTF-8
-/// (overlong, surrogate, beyond U+10FFFF, cut off). `bad` then gets the length of the maximal part
-/// that one U+FFFD stands for.
-std::size_t utf8_length_at(std::string_view text, std::size_t at, std::size_t* bad = nullptr);
-
 /// The code point at `at`, which moves behind it. `text` must be UTF-8 there.
 char32_t utf8_next(std::string_view text, std::size_t& at);
 /// The code point that ends before `end`.

@@ -1,5 +1,7 @@
 #include "core/text/tokenizer.hpp"
 
+#include <cstring>
+
 #include "core/text/detokenizer.hpp"
 #include "core/text/utf8.hpp"
 #include "tests/unit/text/support.hpp"
