@@ -82,10 +82,11 @@ void check_patterns(const MethodEntry& entry, const std::vector<std::string>& na
           })) {
         continue;
       }
-      throw Error(GRAFT_E_INVALID,
-                  cat(who, ": ", option, " names '", it.key(), "', which is no end, and no regular ",
-                      "expression for the end, of the name of any module that 'targets' chooses",
-                      names.empty() ? "." : cat(", such as '", names.front(), "'.")));
+      throw Error(
+          GRAFT_E_INVALID,
+          cat(who, ": ", option, " names '", it.key(), "', which is no end, and no regular ",
+              "expression for the end, of the name of any module that 'targets' chooses",
+              names.empty() ? "." : cat(", such as '", names.front(), "'.")));
     }
   });
 }

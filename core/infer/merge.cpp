@@ -89,8 +89,9 @@ Json merge_model(const fs::path& path, const fs::path& output, const InferenceOp
   require_new(output);
   const graft_backend_api& api =
       options.backend.empty() ? registry.default_backend() : registry.backend(options.backend);
-  const Json backend = validate({{"type", api.name}, {"threads", options.threads}},
-                                plugin_json(api.config_schema, api.name), cat("backend ", api.name));
+  const Json backend =
+      validate({{"type", api.name}, {"threads", options.threads}},
+               plugin_json(api.config_schema, api.name), cat("backend ", api.name));
   const HostTable host(log);
   const HostConfig backend_config(backend);
   const Device device = Device::open(api, &host, &backend_config);

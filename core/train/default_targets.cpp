@@ -1,7 +1,8 @@
 #include "core/train/default_targets.hpp"
-#include "core/plugin/texts.hpp"
 
 #include <algorithm>
+
+#include "core/plugin/texts.hpp"
 
 namespace graft::core {
 namespace {

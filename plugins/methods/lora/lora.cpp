@@ -81,9 +81,10 @@ struct Lora {
           static_cast<std::int32_t>(c.i64(("/trainable_tokens/" + std::to_string(i)).c_str())));
     }
     if (convert && !from_weight()) {
-      throw Error(GRAFT_E_INVALID, "convert is true, but init \"" + init +
-                                       "\" leaves the base as it is, so there is nothing to convert. "
-                                       "It goes with init \"pissa\" or \"olora\".");
+      throw Error(GRAFT_E_INVALID,
+                  "convert is true, but init \"" + init +
+                      "\" leaves the base as it is, so there is nothing to convert. "
+                      "It goes with init \"pissa\" or \"olora\".");
     }
     if (init != "eva" && c.count("/eva_config") > 0) {
       host.log(GRAFT_LOG_WARNING, "lora", "eva_config means nothing with init \"" + init + "\".");

@@ -229,9 +229,9 @@ TEST(WrongOptions, AreRefusedWithWhatWouldBeRight) {
   EXPECT_ERROR(attach("lora", kSome, {{"rank_pattern", {{"q_proj", 4}, {"qproj", 4}}}}),
                "rank_pattern names 'qproj', which is no end");
   EXPECT_ERROR(attach("lora", kSome, {{"convert", true}}), "convert is true, but init \"kaiming\"");
-  EXPECT_ERROR(attach("lora", {{"targets", {"q_proj"}}, {"modules_to_save", {"lm_hed"}}},
-                      Json::object()),
-               "no module with weights of that name. Did you mean 'lm_head'?");
+  EXPECT_ERROR(
+      attach("lora", {{"targets", {"q_proj"}}, {"modules_to_save", {"lm_hed"}}}, Json::object()),
+      "no module with weights of that name. Did you mean 'lm_head'?");
   EXPECT_ERROR(attach("lora", kSome, {{"trainable_tokens", {3, 3}}}), "names 3 twice");
   EXPECT_ERROR(attach("lora", {{"targets", {"embed_tokens"}}}, {{"trainable_tokens", {3}}}),
                "targets match it too. Leave it out of targets");

@@ -164,8 +164,9 @@ TEST(DatasetTest, ChecksItsOptions) {
   EXPECT_ERROR_STATUS(open(options), GRAFT_E_CONFIG, "give one");
   options.eval.reset();
   options.eval_fraction = 1e-9;
-  EXPECT_ERROR_STATUS(open(options), GRAFT_E_CONFIG,
-                      "data.eval_fraction is 1e-09: of 10 examples that leaves none to evaluate on");
+  EXPECT_ERROR_STATUS(
+      open(options), GRAFT_E_CONFIG,
+      "data.eval_fraction is 1e-09: of 10 examples that leaves none to evaluate on");
 }
 
 TEST(DatasetTest, HoldsOutTheSameLinesWhateverComesAfter) {
