@@ -1,6 +1,6 @@
 #!/bin/sh
 # Compares graft with transformers and PEFT on random models, adapters and runs, and on SmolLM2.
-#   scripts/parity.sh [--seed N] [--backends ref cpu] [--only scores training methods matrix adapters fresh eva smollm2 quant text]
+#   scripts/parity.sh [--seed N] [--backends ref cpu] [--only scores training methods matrix adapters fresh eva optimizers smollm2 quant text]
 #                     [--methods dora vera ..] [--families Gemma2 Phi3 ..]
 #                     [--models N] [--runs N] [--graft PROGRAM] [--data FOLDER] [--strings N]
 # PEERS_VENV names a virtual environment that has them; without it one is made in .deps/peers. Likewise ADAPTERS_VENV for the

@@ -9,6 +9,7 @@
   adapters   bottleneck adapters and AdapterFusion, in the files of the adapters library and beside it
   fresh      adapters of every method and initialisation that graft begins itself: PEFT loads them and computes the same
   eva        LoRA that begins from the data, trained: as PEFT does with exact decompositions
+  optimizers the states of AdamW in 8 bits over 100 steps, to the bit, beside bitsandbytes
   quant      SmolLM2 over nf4: log-probabilities and six steps, beside bitsandbytes
   smollm2    SmolLM2-135M-Instruct: log-probabilities from the folder and the GGUF, and six steps of LoRA
   text       tokenizers of every kind trained on the spot, and those of --data, on --strings strings each; models of
@@ -17,6 +18,7 @@
 
 import argparse
 import json
+import os
 import pathlib
 import random
 import subprocess
@@ -439,9 +441,26 @@ def adapters(live, draw):
     live.case("the adapters library", body)
 
 
+def optimizers(live, draw):
+    """graft's side is a unit test that reads what the peer has done."""
+    test = pathlib.Path(live.options.graft).parent / "unit-optim"
+    seed = draw.randrange(1 << 20)
+
+    def body(report):
+        with tempfile.TemporaryDirectory() as folder:
+            made = pathlib.Path(folder) / "adamw8bit.json"
+            subprocess.run([sys.executable, str(ROOT / "tests" / "golden" / "make_adamw8bit.py"), "--seed", str(seed), "--output",
+                            str(made)], check=True, stdout=subprocess.DEVNULL)
+            done = subprocess.run([str(test), "--gtest_filter=AdamW8Bit.HasTheStatesOfBitsandbytes*"],
+                                  env={**os.environ, "GRAFT_ADAMW8BIT_GOLDEN": str(made)}, capture_output=True, text=True)
+        if done.returncode != 0 or "[  PASSED  ] 2 tests" not in done.stdout:
+            report.failures.append(f"adamw8bit, numbers {seed}: {done.stdout[-1500:]}{done.stderr[-500:]}")
+
+    live.case(f"AdamW in 8 bits, numbers {seed}", body)
+
+
 PARTS = {"scores": scores, "training": training, "methods": methods, "matrix": matrix, "adapters": adapters, "fresh": fresh,
-         "eva": eva,
-         "smollm2": smollm, "quant": quant, "text": text}
+         "eva": eva, "optimizers": optimizers, "smollm2": smollm, "quant": quant, "text": text}
 
 
 def main():

@@ -1,7 +1,9 @@
-// AdamW with states in 8 bits, against bitsandbytes: tests/golden/make_adamw8bit.py.
+// AdamW with states in 8 bits, against bitsandbytes: tests/golden/make_adamw8bit.py. GRAFT_ADAMW8BIT_GOLDEN
+// names another file of it.
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "core/base/digest.hpp"
@@ -17,11 +19,13 @@ using test::Bench;
 const Json kOptions = {{"betas", {0.9, 0.99}}, {"eps", 1e-8}, {"weight_decay", 0.1}};
 
 Json golden() {
-  return Json::parse(read_file(fs::path(GRAFT_SOURCE_DIR) / "tests/golden/data/adamw8bit.json"));
+  const char* other = std::getenv("GRAFT_ADAMW8BIT_GOLDEN");
+  return Json::parse(read_file(
+      other ? fs::path(other) : fs::path(GRAFT_SOURCE_DIR) / "tests/golden/data/adamw8bit.json"));
 }
 
-float noise(std::uint64_t i, std::uint64_t k, std::uint64_t step) {
-  std::uint64_t x = (k * 2654435761 + (step * 977 + i * 131) * 40503) % (std::uint64_t{1} << 32);
+float noise(std::uint64_t i, std::uint64_t k, std::uint64_t step, std::uint64_t seed) {
+  std::uint64_t x = (k * 2654435761 + (step * 977 + i * 131 + seed) * 40503) % (std::uint64_t{1} << 32);
   x = (x ^ (x >> 15)) * 2246822519 % (std::uint64_t{1} << 32);
   const auto bits = static_cast<int>((x >> 8) % (1 << 16)) - (1 << 15);
   return static_cast<float>(std::ldexp(bits, -20 - static_cast<int>(k % 9)));
@@ -32,7 +36,7 @@ struct Steps {
       : bench("adamw8bit", kOptions, named(), {true, true, true}, GRAFT_F32, device, resident) {
     for (std::size_t i = 0; i < 3; ++i) {
       for (std::size_t k = 0; k < bench.size(i); ++k)
-        of(bench.memory().master, i)[k] = noise(7 + i, k, 0);
+        of(bench.memory().master, i)[k] = noise(7 + i, k, 0, seed);
     }
   }
   static Bench::Named named() {
@@ -47,7 +51,7 @@ struct Steps {
   void step(std::uint64_t index) {
     for (std::size_t i = 0; i < 3; ++i) {
       for (std::size_t k = 0; k < bench.size(i); ++k)
-        of(bench.memory().gradients, i)[k] = noise(i, k, index);
+        of(bench.memory().gradients, i)[k] = noise(i, k, index, seed);
     }
     bench.optimizer().step(static_cast<std::int64_t>(index), 1e-3, 0);
   }
@@ -62,6 +66,7 @@ struct Steps {
     return digest.hex();
   }
 
+  std::uint64_t seed = golden().at("seed").get<std::uint64_t>();
   Bench bench;
 };
 
