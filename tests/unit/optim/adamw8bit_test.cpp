@@ -25,7 +25,8 @@ Json golden() {
 }
 
 float noise(std::uint64_t i, std::uint64_t k, std::uint64_t step, std::uint64_t seed) {
-  std::uint64_t x = (k * 2654435761 + (step * 977 + i * 131 + seed) * 40503) % (std::uint64_t{1} << 32);
+  std::uint64_t x =
+      (k * 2654435761 + (step * 977 + i * 131 + seed) * 40503) % (std::uint64_t{1} << 32);
   x = (x ^ (x >> 15)) * 2246822519 % (std::uint64_t{1} << 32);
   const auto bits = static_cast<int>((x >> 8) % (1 << 16)) - (1 << 15);
   return static_cast<float>(std::ldexp(bits, -20 - static_cast<int>(k % 9)));
