@@ -11,7 +11,7 @@ namespace {
 /// 500 MB.
 std::uint64_t runtime_bytes(std::uint64_t planned) {
   constexpr std::uint64_t mib = std::uint64_t{1} << 20;
-  return std::min(2 * mib + planned / 16, 24 * mib);
+  return std::min(3 * mib / 2 + planned / 16, 24 * mib);
 }
 
 }  // namespace
