@@ -81,6 +81,7 @@ int complain(const char* message, int status) {
 
 int main(int argc, char** argv) {
   take_standard_files();
+  std::signal(SIGXFSZ, SIG_IGN);  // likewise a file that may not grow
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of writing, which is reported
   stop_on_signals();
   try {

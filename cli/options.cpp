@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
@@ -75,7 +76,12 @@ long long Options::integer(const std::string& name, long long otherwise, long lo
   if (!has(name)) return otherwise;
   const std::string text = value(name);
   char* end = nullptr;
+  errno = 0;
   const long long number = std::strtoll(text.c_str(), &end, 10);
+  if (errno == ERANGE && number > 0) {
+    throw UsageError("--" + name + " is '" + text + "'; at most " + std::to_string(number) +
+                     " is expected.");
+  }
   if (text.empty() || *end || number < minimum) {
     throw UsageError("--" + name + " is '" + text + "'; a whole number of at least " +
                      std::to_string(minimum) + " is expected.");

@@ -157,6 +157,9 @@ std::pair<Json, Json> from_peft(const graft_method_api& api, const Json& config,
     const auto found = config.find(field.key);
     if (found != config.end() && !found->is_null()) {
       options[it.key()] = ours(field, *found, who);
+    } else if (found != config.end() && !field.missing.is_null()) {
+      throw Error(GRAFT_E_INVALID,
+                  cat(who, ": \"", field.key, "\" is null, but must be a number."));
     } else if (!field.missing.is_null()) {
       options[it.key()] = field.missing;
     }

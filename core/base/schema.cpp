@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,14 @@ std::string shown(const Json& value) {
   return text;
 }
 
+constexpr std::uint64_t kLargest = std::numeric_limits<std::int64_t>::max();
+
+bool is_too_large(const Json& value) {
+  return value.is_number_unsigned() && value.get<std::uint64_t>() > kLargest;
+}
+
 bool is_integer(const Json& value) {
-  if (value.is_number_integer()) return true;
+  if (value.is_number_integer()) return !is_too_large(value);
   return value.is_number_float() && std::abs(value.get<double>()) < 0x1p53 &&
          value.get<double>() == std::trunc(value.get<double>());
 }
@@ -121,7 +128,9 @@ class Validator {
         }
         return true;
       }
-      right += cat(right.empty() ? "" : " or ", in_words(type));
+      const bool large = type == "integer" && is_too_large(value);
+      right += cat(right.empty() ? "" : " or ", in_words(type), large ? " of at most " : "",
+                   large ? std::to_string(kLargest) : "");
     }
     expected(where, value, schema, right);
     return false;

@@ -1,6 +1,7 @@
 #include "core/infer/inference.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/adapt/adapter_files.hpp"
 #include "core/base/config_error.hpp"
@@ -41,7 +42,7 @@ const Json& request_schema() {
       "adapter": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
                   "description": "which of the model's adapters; [] for none"},
       "chat": {"type": "boolean", "default": false},
-      "max_new_tokens": {"type": "integer", "minimum": 0, "default": 128},
+      "max_new_tokens": {"type": "integer", "minimum": 0, "maximum": 16777216, "default": 128},
       "greedy": {"type": "boolean", "default": false},
       "temperature": {"type": "number", "minimum": 0, "default": 1,
                       "description": "0 is greedy"},
@@ -236,6 +237,12 @@ Json Inference::score(const Json& request, std::int64_t top) {
   std::int64_t n = 0;
   for (std::size_t i = 1; i < example.ids.size(); ++i) {
     const double logprob = static_cast<double>(scored.logprobs[i - 1]);
+    if (std::isnan(logprob)) {
+      throw Error(
+          GRAFT_E_INVALID,
+          cat("input: the log-probability of token ", i, " is not a number: the weights of ",
+              "the model or of an adapter are damaged, or too large for their dtype."));
+    }
     logprobs.push_back(logprob);
     if (example.labels[i] == kNoLabel) continue;
     sum -= logprob;

@@ -46,7 +46,8 @@ std::vector<fs::path> checkpoints(const fs::path& folder) {
 }
 
 bool holds_a_run(const fs::path& folder) {
-  for (const char* name : {kMetrics, "run.json", "adapter_model.safetensors", "checkpoints"}) {
+  for (const char* name : {kMetrics, "run.json", "adapter_config.json", "adapter_model.safetensors",
+                           "graft.json", "checkpoints"}) {
     if (fs::exists(folder / name)) return true;
   }
   return false;

@@ -46,7 +46,7 @@ struct Run::State {
   Device device;
   std::vector<std::unique_ptr<Member>> members;
   std::unique_ptr<Trainer> trainer;
-  bool started = false, warm = false;
+  bool started = false, warm = false, ran = false;
   std::atomic<bool> cancelled{false};
   Profile profile;
   Json machine;  ///< what the profile is compared with
@@ -242,9 +242,16 @@ void Run::State::resume(const EventSink& sink) {
 
 bool Run::run(const EventSink& sink) {
   State& s = *state_;
+  if (s.ran) {
+    throw Error(
+        GRAFT_E_STATE,
+        "this session has run already. Open another one; with {\"resume\": true} it goes on "
+        "where this one has ended.");
+  }
   std::optional<OutputFolder> all;
   if (s.named()) all.emplace(s.output, s.options.resume, s.options.force);
   for (const auto& m : s.members) m->open_folder(s.options.resume, s.options.force);
+  s.ran = true;
   s.start();
   if (s.trainer->dtype() == GRAFT_F64) {
     sink({{"event", "note"}, {"text", "f64: no checkpoints are written"}});

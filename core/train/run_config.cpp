@@ -308,6 +308,15 @@ void require_folder_name(const std::string& name, const char* of) {
                   "."));
 }
 
+/// A NUL would end a path or a name before its end.
+void refuse_nul(const Json& value, const std::string& where) {
+  if (value.is_string() && value.get_ref<const std::string&>().find('\0') != std::string::npos) {
+    throw Error(GRAFT_E_INVALID, cat(kWho, ": ", where, " holds a NUL (\\u0000). Take it out."));
+  }
+  if (!value.is_structured()) return;
+  for (const auto& [key, item] : value.items()) refuse_nul(item, cat(where, "/", key));
+}
+
 std::vector<RunConfig> read_run_configs(std::string_view text, const fs::path& folder,
                                         Registry& registry) {
   const Json json = of_the_config([&] { return parse_json(text, kWho); });
@@ -329,6 +338,7 @@ RunConfig read_run_config(std::string_view text, const fs::path& folder, Registr
   RunConfig c;
   of_the_config([&] {
     c.json = parse_json(text, kWho);
+    refuse_nul(c.json, "");
     read_keys(c, folder, registry);
   });
   read_loaded(c, registry);

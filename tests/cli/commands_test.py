@@ -1,6 +1,7 @@
 """The commands one by one: what they print, and where."""
 import json
 import math
+import os
 import shutil
 import re
 import subprocess
@@ -24,6 +25,16 @@ class Help(CommandTest):
         self.refused("score", self.model, "--input", bad, "--output", path, "--quiet", says=["bad.jsonl:2"])
         self.assertEqual(read_lines(path.read_text()), lines)
         self.refused("score", self.model, "--input", bad, "--output", self.folder, says=["it is a folder"])
+
+    def test_weights_that_are_no_numbers(self):
+        damaged = self.folder / "damaged"
+        shutil.copytree(self.model, damaged)
+        with open(damaged / "model.safetensors", "r+b") as file:
+            file.seek(-400, os.SEEK_END)
+            file.write(b"\xff" * 400)
+        lines = self.folder / "lines.jsonl"
+        lines.write_text('{"input_ids": [1, 2, 3]}\n')
+        self.refused("score", damaged, "--input", lines, says=["lines.jsonl:1", "not a number"])
 
     def test_graft_alone_lists_the_commands(self):
         text = self.graft().stdout

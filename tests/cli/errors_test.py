@@ -58,6 +58,16 @@ class WrongConfiguration(CommandTest):
         self.refused("plan", self.run_file(methods=[{"load": "out", "targets": ["q_proj"]}]), status=2,
                      says=["/methods/0/targets", "name, load"])
 
+    def test_numbers_beyond_64_bits_and_nul(self):
+        huge = 2**63
+        self.refused("plan", self.run_file(), "--train.warmup_steps", str(huge), status=2, says=[str(huge), "at most"])
+        self.refused("plan", self.lora(layers=huge), status=2, says=[str(huge)])
+        self.refused("plan", self.run_file(data={"train": "a\0b", "format": "text"}), status=2, says=["/data/train", "NUL"])
+        for option in ("seed", "max-new-tokens"):
+            self.refused("generate", self.model, "--prompt", "a", f"--{option}={2**70}", status=2, says=[f"--{option}"])
+        self.refused("generate", self.model, "--prompt", "a", f"--max-new-tokens={2**62}", status=2,
+                     says=["--max-new-tokens", "16777216"])
+
     def test_options_of_generate(self):
         for option, value in (("temperature", "nan"), ("temperature", "-1"), ("top-p", "2"), ("min-p", "-1"),
                               ("repetition-penalty", "0"), ("stop", ""), ("dtype", "zz"), ("backend", "zz"),

@@ -147,7 +147,8 @@ GRAFT_API graft_status graft_session_plan_text(graft_session*, graft_text** out,
 GRAFT_API graft_status graft_session_config_json(graft_session*, graft_text** out,
                                                  graft_error* error);
 /* Trains from where the session stands to the end of the run: writes the output folder, evaluates,
- * keeps checkpoints. GRAFT_INTERRUPTED after graft_session_cancel; everything is saved then. */
+ * keeps checkpoints. GRAFT_INTERRUPTED after graft_session_cancel; everything is saved then. Once in
+ * a session: GRAFT_E_STATE after that. */
 GRAFT_API graft_status graft_session_run(graft_session*, graft_event_fn, void* user,
                                          graft_error* error);
 /* One step of a session with one run; writes nothing. GRAFT_SKIP: the run is at its end. */

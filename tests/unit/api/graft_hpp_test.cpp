@@ -112,6 +112,12 @@ TEST(GraftHpp, CancelSavesAndSaysSo) {
   Session session(engine, run_json(out.path()), kCase.string());
   EXPECT_FALSE(session.run([&](std::string_view) { session.cancel(); }));
   EXPECT_TRUE(fs::exists(out.path() / "adapter_model.safetensors"));
+  try {
+    session.run([](std::string_view) {});
+    FAIL() << "it ran twice";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.status(), GRAFT_E_STATE) << e.what();
+  }
 }
 
 TEST(GraftHpp, ExceptionsOfCallbacksComeThrough) {
