@@ -81,8 +81,8 @@ int complain(const char* message, int status) {
 
 int main(int argc, char** argv) {
   take_standard_files();
-  std::signal(SIGXFSZ, SIG_IGN);  // likewise a file that may not grow
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of writing, which is reported
+  std::signal(SIGXFSZ, SIG_IGN);  // likewise a file that may not grow
   stop_on_signals();
   try {
     const int status = run({argv + 1, argv + argc});

@@ -4,6 +4,7 @@
 
 #include "core/adapt/attach_state.hpp"
 #include "core/base/error.hpp"
+#include "core/base/put_error.hpp"
 #include "core/plugin/call.hpp"
 
 namespace graft::core {
@@ -27,21 +28,13 @@ struct CFile {
 
 template <class F>
 graft_status guarded(graft_error* error, F&& f) {
-  const auto put = [&](graft_status status, const char* message) {
-    if (!error) return status;
-    error->code = status;
-    const std::size_t n = std::char_traits<char>::length(message);
-    error->message[std::string_view(message, n).copy(error->message, sizeof error->message - 1)] =
-        0;
-    return status;
-  };
   try {
     f();
     return GRAFT_OK;
   } catch (const Error& e) {
-    return put(e.status(), e.what());
+    return put_error(error, e.status(), e.what());
   } catch (const std::exception& e) {
-    return put(GRAFT_E_INTERNAL, e.what());
+    return put_error(error, GRAFT_E_INTERNAL, e.what());
   }
 }
 

@@ -76,9 +76,8 @@ void check_patterns(const MethodEntry& entry, const std::vector<std::string>& na
     const auto suffix = schema.value("x-graft-suffix", std::string());
     const Json& patterns = entry.options[option];
     for (auto it = patterns.begin(); it != patterns.end(); ++it) {
-      const Json one = {{it.key(), it.value()}};
       if (std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-            return pattern_value(one, name + suffix, who + " " + option) != nullptr;
+            return matches_end(it.key(), name + suffix, who + " " + option);
           })) {
         continue;
       }

@@ -6,19 +6,11 @@
 #include "core/adapt/attach_state.hpp"
 #include "core/adapt/library_files.hpp"
 #include "core/base/error.hpp"
+#include "core/base/put_error.hpp"
 #include "core/tensor/host_tensor.hpp"
 
 namespace graft::core {
 namespace {
-
-graft_status put(graft_error* error, graft_status status, const std::string& message) {
-  if (!error) return status;
-  error->code = status;
-  const std::size_t n = std::min(message.size(), sizeof error->message - 1);
-  std::memcpy(error->message, message.data(), n);
-  error->message[n] = 0;
-  return status;
-}
 
 CSite& of(const graft_site* site) {
   return *const_cast<CSite*>(reinterpret_cast<const CSite*>(site));
@@ -26,7 +18,7 @@ CSite& of(const graft_site* site) {
 
 graft_status site_info(const graft_site* site, graft_site_info* out, graft_error* error) {
   if (!out || out->struct_size < sizeof(std::uint32_t)) {
-    return put(error, GRAFT_E_INVALID, "site info: struct_size is not set.");
+    return put_error(error, GRAFT_E_INVALID, "site info: struct_size is not set.");
   }
   const CSite& c = of(site);
   const SiteInfo& s = c.set->sites[c.site];
@@ -144,9 +136,9 @@ graft_tensor* site_param(graft_site* site, const graft_param_desc* desc, graft_e
     }
     return c.set->add_parameter(std::move(p));
   } catch (const Error& e) {
-    put(error, e.status(), e.what());
+    put_error(error, e.status(), e.what());
   } catch (const std::exception& e) {
-    put(error, GRAFT_E_INTERNAL, e.what());
+    put_error(error, GRAFT_E_INTERNAL, e.what());
   }
   return nullptr;
 }
@@ -155,9 +147,9 @@ graft_status site_virtual_tokens(graft_site* site, std::int64_t n, graft_error* 
   CSite& c = of(site);
   const std::int32_t kind = c.set->sites[c.site].kind;
   if (n < 1 || (kind != GRAFT_SITE_EMBEDDING && kind != GRAFT_SITE_ATTN_KV)) {
-    return put(error, GRAFT_E_INVALID,
-               cat("virtual tokens: ", n, " at '", c.set->sites[c.site].name,
-                   "'; at least one is expected, at embeddings or keys and values."));
+    return put_error(error, GRAFT_E_INVALID,
+                     cat("virtual tokens: ", n, " at '", c.set->sites[c.site].name,
+                         "'; at least one is expected, at embeddings or keys and values."));
   }
   // Nothing stands before a sequence in a table of positions: "not here".
   if (c.set->sites[c.site].positions) return GRAFT_SKIP;

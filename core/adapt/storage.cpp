@@ -155,13 +155,13 @@ std::pair<Json, Json> from_peft(const graft_method_api& api, const Json& config,
     const Field field = field_of(it.value());
     used[field.key] = true;
     const auto found = config.find(field.key);
-    if (found != config.end() && !found->is_null()) {
+    if (found == config.end()) {
+      if (!field.missing.is_null()) options[it.key()] = field.missing;
+    } else if (!found->is_null()) {
       options[it.key()] = ours(field, *found, who);
-    } else if (found != config.end() && !field.missing.is_null()) {
+    } else if (!field.missing.is_null()) {
       throw Error(GRAFT_E_INVALID,
                   cat(who, ": \"", field.key, "\" is null, but must be a number."));
-    } else if (!field.missing.is_null()) {
-      options[it.key()] = field.missing;
     }
   }
   for (const auto& [option, key] : host_fields()) {

@@ -10,15 +10,6 @@
 namespace graft::core {
 namespace {
 
-/// Whether the expression matches the whole name, or all of it behind one of its dots: PEFT's
-/// (.*\.)?(pattern)$.
-bool full_match_end(const std::string& pattern, std::string_view name, std::string_view who) {
-  for (std::size_t at = 0;; at = name.find('.', at) + 1) {
-    if (full_match(pattern, name.substr(at), who)) return true;
-    if (name.find('.', at) == name.npos) return false;
-  }
-}
-
 bool fits(const SiteInfo& site, const Json& rule, std::string_view who) {
   if (rule.is_string()) {
     const auto text = rule.get<std::string>();
@@ -204,9 +195,18 @@ bool is_saved_module(std::string_view module, std::string_view entry) {
   }
 }
 
+bool matches_end(std::string_view pattern, std::string_view name, std::string_view who) {
+  while (!full_match(pattern, name, who)) {
+    const std::size_t dot = name.find('.');
+    if (dot == name.npos) return false;
+    name.remove_prefix(dot + 1);
+  }
+  return true;
+}
+
 const Json* pattern_value(const Json& patterns, const std::string& name, std::string_view who) {
   for (auto it = patterns.begin(); it != patterns.end(); ++it) {
-    if (full_match_end(it.key(), name, who)) return &it.value();
+    if (matches_end(it.key(), name, who)) return &it.value();
   }
   return nullptr;
 }

@@ -31,6 +31,10 @@ std::vector<std::size_t> match_sites(const std::vector<SiteInfo>& sites, std::ui
 /// is in, has a name that ends with the entry's letters ("norm" takes "input_layernorm").
 bool is_saved_module(std::string_view module, std::string_view entry);
 
+/// Whether the expression matches the whole name, or all of it behind one of its dots: PEFT's
+/// (.*\.)?(pattern)$.
+bool matches_end(std::string_view pattern, std::string_view name, std::string_view who);
+
 /// The value of the first key in `patterns` ({pattern: value}) that fits the name as PEFT's
 /// rank_pattern does: the regular expression `(.*\.)?(pattern)`; nullptr if none does.
 const Json* pattern_value(const Json& patterns, const std::string& name, std::string_view who);

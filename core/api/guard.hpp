@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/base/error.hpp"
+#include "core/base/put_error.hpp"
 
 /// A text result.
 struct graft_text {
@@ -16,21 +17,6 @@ struct graft_text {
 };
 
 namespace graft::core {
-
-/// Fills a caller's error; the message is cut at a code point.
-inline graft_status put_error(graft_error* error, graft_status status, const char* message) {
-  if (!error) return status;
-  std::size_t n = std::strlen(message);
-  if (n >= sizeof error->message) {
-    n = sizeof error->message - 1;
-    while (n > 0 && (static_cast<unsigned char>(message[n]) & 0xC0) == 0x80) --n;
-  }
-  error->code = status;
-  error->reserved = 0;
-  std::memcpy(error->message, message, n);
-  error->message[n] = 0;
-  return status;
-}
 
 /// Runs the body of an exported function: the only place where exceptions become statuses. The body
 /// returns nothing (GRAFT_OK) or a graft_status.

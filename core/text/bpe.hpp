@@ -65,8 +65,8 @@ class Bpe {
   Bpe(const Vocabulary& vocabulary, BpeOptions options, std::string_view who);
   void reserve(std::size_t pairs);
   void add_pair(std::int32_t left, std::int32_t right, std::uint32_t rank, std::int32_t id);
-  /// Where the pair is, or would be.
   void prefetch_pair(std::int32_t left, std::int32_t right) const;
+  /// Where the pair is, or would be.
   std::size_t slot_of(std::uint64_t pair) const;
   void rate(Workspace::Symbol& left, const Workspace::Symbol& right) const;
 

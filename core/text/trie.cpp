@@ -51,13 +51,11 @@ void sort(std::span<Sorted> texts, std::uint32_t depth, std::span<Sorted> other)
   std::array<std::uint32_t, 257> begins{};
   for (const Sorted& text : texts) ++begins[text.byte(depth) + 1u];
   const bool all_the_same = begins[texts[0].byte(depth) + 1u] == texts.size();
-  if (!all_the_same) {
-    for (std::size_t i = 1; i < begins.size(); ++i) begins[i] += begins[i - 1];
-    auto next = begins;
-    for (const Sorted& text : texts) other[next[text.byte(depth)]++] = text;
-    std::copy_n(other.begin(), texts.size(), texts.begin());
-  }
   if (all_the_same) return sort(texts, depth + 1, other);
+  for (std::size_t i = 1; i < begins.size(); ++i) begins[i] += begins[i - 1];
+  auto next = begins;
+  for (const Sorted& text : texts) other[next[text.byte(depth)]++] = text;
+  std::copy_n(other.begin(), texts.size(), texts.begin());
   for (std::size_t i = 0; i < 256; ++i) {
     const std::size_t count = begins[i + 1] - begins[i];
     if (count > 1) sort(texts.subspan(begins[i], count), depth + 1, other);

@@ -2,6 +2,7 @@
 // numbers of a step.
 #ifndef GRAFT_PLUGIN_ADAM_HPP
 #define GRAFT_PLUGIN_ADAM_HPP
+#include <array>
 #include <cmath>
 
 #include "plugin.hpp"

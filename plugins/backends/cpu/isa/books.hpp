@@ -50,6 +50,16 @@ GRAFT_INLINE F pick(const Book& book, I codes) {
 
 constexpr int kPairs = 32 / W;  // vectors that 16 bytes fill
 
+#if defined(__AVX2__)
+/// The 32 codes as bytes, in order.
+GRAFT_INLINE __m256i codes_of(const uint8_t* bytes) {
+  const __m128i both = _mm_loadu_si128((const __m128i*)bytes), mask = _mm_set1_epi8(15);
+  const __m128i first = _mm_and_si128(_mm_srli_epi16(both, 4), mask);
+  const __m128i second = _mm_and_si128(both, mask);
+  return _mm256_set_m128i(_mm_unpackhi_epi8(first, second), _mm_unpacklo_epi8(first, second));
+}
+#endif
+
 #if defined(__AVX2__) && !defined(__AVX512F__)
 /// The four bytes of each value: byte[b] has those of number b, twice.
 struct Pairs {
@@ -71,13 +81,8 @@ GRAFT_INLINE Pairs pairs_of(const float* book) {
 /// Codes lie as bytes, each looked up in four books of bytes, whose answers are put together. Fours of
 /// elements go to the halves by turns, so that they come out in order.
 GRAFT_INLINE void look_up(const Pairs& book, const uint8_t* bytes, F* out) {
-  const __m128i both = _mm_loadu_si128((const __m128i*)bytes), mask = _mm_set1_epi8(15);
-  const __m128i first = _mm_and_si128(_mm_srli_epi16(both, 4), mask);
-  const __m128i second = _mm_and_si128(both, mask);
-  const __m256i in_order =
-      _mm256_set_m128i(_mm_unpackhi_epi8(first, second), _mm_unpacklo_epi8(first, second));
   const __m256i codes =
-      _mm256_permutevar8x32_epi32(in_order, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+      _mm256_permutevar8x32_epi32(codes_of(bytes), _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
   __m256i b[4];
   GRAFT_UNROLL
   for (int i = 0; i < 4; ++i) b[i] = _mm256_shuffle_epi8(book.byte[i], codes);
@@ -134,12 +139,7 @@ GRAFT_INLINE HalfBook half_book(const float* book, float scale) {
 }
 /// Eights of elements go to the halves by turns, so that they come out in order.
 GRAFT_INLINE void look_up(const HalfBook& book, const uint8_t* bytes, Bf16* out) {
-  const __m128i both = _mm_loadu_si128((const __m128i*)bytes), mask = _mm_set1_epi8(15);
-  const __m128i first = _mm_and_si128(_mm_srli_epi16(both, 4), mask);
-  const __m128i second = _mm_and_si128(both, mask);
-  const __m256i in_order =
-      _mm256_set_m128i(_mm_unpackhi_epi8(first, second), _mm_unpacklo_epi8(first, second));
-  const __m256i codes = _mm256_permute4x64_epi64(in_order, 0xd8);
+  const __m256i codes = _mm256_permute4x64_epi64(codes_of(bytes), 0xd8);
   const __m256i low = _mm256_shuffle_epi8(book.low, codes);
   const __m256i high = _mm256_shuffle_epi8(book.high, codes);
   _mm256_storeu_si256((__m256i*)out, _mm256_unpacklo_epi8(low, high));
