@@ -71,6 +71,9 @@ graft_status graft_score(graft_model* model, const char* request_json, int32_t t
                          graft_text** out, graft_error* error) {
   return guard(error, [&] {
     const Json request = parse_json(require_text(request_json, "request_json"), "input");
+    if (top < 0) {
+      throw Error(GRAFT_E_INVALID, cat("the argument 'top' is ", top, "; it must be 0 or more."));
+    }
     give(out, to_text(require(model, "model").inference->score(request, top)));
   });
 }

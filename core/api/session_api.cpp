@@ -1,4 +1,8 @@
 // graft.h: training.
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+
 #include "core/api/engine.hpp"
 #include "core/api/guard.hpp"
 #include "core/base/config_error.hpp"
@@ -28,15 +32,22 @@ RunOptions read_options(const char* options_json) {
   return {json["resume"], json["force"], json["profile"]};
 }
 
+/// What the first version of graft_metrics had.
+constexpr std::size_t kLeastMetrics = offsetof(graft_metrics, seconds) + sizeof(double);
+
+/// Before a step: nothing is computed for metrics that cannot be given.
+void check_metrics(graft_metrics* out) {
+  const std::uint32_t size = require(out, "metrics").struct_size;
+  if (size >= kLeastMetrics) return;
+  throw Error(GRAFT_E_INVALID, cat("metrics: struct_size is ", size, "; set it to ",
+                                   "sizeof(graft_metrics), which is ", sizeof *out, "."));
+}
+
 /// Copies what the caller has room for.
 void fill(graft_metrics* out, const graft_metrics& mine) {
-  const std::uint32_t size = require(out, "metrics").struct_size;
-  if (size < sizeof(std::uint32_t)) {
-    throw Error(GRAFT_E_INVALID, "metrics: struct_size is not set.");
-  }
   graft_metrics copy = mine;
-  copy.struct_size = size;
-  std::memcpy(out, &copy, std::min<std::size_t>(size, sizeof copy));
+  copy.struct_size = out->struct_size;
+  std::memcpy(out, &copy, std::min<std::size_t>(copy.struct_size, sizeof copy));
 }
 
 }  // namespace
@@ -84,7 +95,7 @@ graft_status graft_session_run(graft_session* session, graft_event_fn on_event, 
 graft_status graft_session_step(graft_session* session, graft_metrics* inout, graft_error* error) {
   return guard(error, [&]() -> graft_status {
     Run& run = *require(session, "session").run;
-    require(inout, "metrics");
+    check_metrics(inout);
     const auto m = run.step();
     if (!m) return GRAFT_SKIP;
     graft_metrics mine{};
@@ -103,7 +114,7 @@ graft_status graft_session_evaluate(graft_session* session, graft_metrics* inout
                                     graft_error* error) {
   return guard(error, [&]() -> graft_status {
     Run& run = *require(session, "session").run;
-    require(inout, "metrics");
+    check_metrics(inout);
     const auto m = run.evaluate();
     if (!m) return GRAFT_SKIP;
     graft_metrics mine{};

@@ -1,4 +1,6 @@
 // graft.h: tokenizer and chat template.
+#include <cstdint>
+
 #include "core/api/engine.hpp"
 #include "core/api/guard.hpp"
 #include "core/text/chat_template.hpp"
@@ -20,6 +22,13 @@ const Tokenizer& tokens_of(graft_tokenizer* t) {
     throw Error(GRAFT_E_STATE, cat("'", t->path, "' is a template, not a tokenizer."));
   }
   return *t->tokenizer;
+}
+
+/// Refuses counts that no object in memory has: a negative number in another type.
+void check_count(std::size_t n, std::size_t size, const char* name) {
+  if (n <= static_cast<std::size_t>(PTRDIFF_MAX) / size) return;
+  throw Error(GRAFT_E_INVALID, cat("the argument '", name, "' is ", n,
+                                   ", more than any text or list has. Is it a negative number?"));
 }
 
 }  // namespace
@@ -47,6 +56,7 @@ graft_status graft_tokenizer_encode(graft_tokenizer* tokenizer, const char* text
                                     int32_t special, graft_text** out, graft_error* error) {
   return guard(error, [&] {
     const Tokenizer& t = tokens_of(tokenizer);
+    check_count(size, 1, "size");
     Json ids = Json::array(), offsets = Json::array(), pieces = Json::array();
     for (const Token& token : t.encode({&require(text, "text"), size}, special != 0)) {
       ids.push_back(token.id);
@@ -61,6 +71,7 @@ graft_status graft_tokenizer_decode(graft_tokenizer* tokenizer, const int32_t* i
                                     int32_t skip_special, graft_text** out, graft_error* error) {
   return guard(error, [&] {
     if (n > 0) require(ids, "ids");
+    check_count(n, sizeof *ids, "n");
     const std::vector<std::int32_t> list(ids, ids + n);
     give(out, tokens_of(tokenizer).decode(list, skip_special != 0));
   });

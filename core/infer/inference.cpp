@@ -58,14 +58,48 @@ const Json& request_schema() {
   return schema;
 }
 
-std::vector<std::int32_t> prompt_ids(const Json& request, const Text& text) {
-  if (request.contains("input_ids")) return request["input_ids"].get<std::vector<std::int32_t>>();
-  const bool chat = request["chat"].get<bool>() || request.contains("messages");
-  if (!chat) {
-    if (!request.contains("prompt")) {
-      throw Error(GRAFT_E_INVALID,
-                  "a generate request needs \"prompt\", \"messages\" or \"input_ids\".");
+/// What a request begins with: the one of them that it has.
+std::string beginning_of(const Json& request) {
+  std::string found;
+  for (const char* name : {"prompt", "messages", "input_ids"}) {
+    if (!request.contains(name)) continue;
+    if (!found.empty()) {
+      throw Error(GRAFT_E_CONFIG, cat("generate request: there are both \"", found, "\" and \"",
+                                      name, "\"; give one of them."));
     }
+    found = name;
+  }
+  if (found.empty()) {
+    throw Error(GRAFT_E_CONFIG,
+                "a generate request needs \"prompt\", \"messages\" or \"input_ids\".");
+  }
+  return found;
+}
+
+std::vector<std::int32_t> given_ids(const Json& request, std::int64_t vocab) {
+  std::vector<std::int32_t> ids;
+  for (const Json& json : request["input_ids"]) {
+    const auto id = json.get<std::int64_t>();
+    if (id < 0 || id >= vocab) {
+      throw Error(GRAFT_E_INVALID,
+                  cat("generate request: token id ", id, " is outside of 0 to ", vocab - 1, "."));
+    }
+    ids.push_back(static_cast<std::int32_t>(id));
+  }
+  return ids;
+}
+
+std::vector<std::int32_t> prompt_ids(const Json& request, const Text& text, std::int64_t vocab) {
+  const std::string beginning = beginning_of(request);
+  const bool chat = request["chat"] || beginning == "messages" || request.contains("system") ||
+                    request.contains("tools");
+  if (beginning == "input_ids") {
+    if (!chat) return given_ids(request, vocab);
+    throw Error(GRAFT_E_CONFIG,
+                "generate request: \"input_ids\" are taken as they are; \"chat\", \"system\" "
+                "and \"tools\" need \"prompt\" or \"messages\".");
+  }
+  if (!chat) {
     return text.tokenizer().ids(request["prompt"].get<std::string>(), true);
   }
   Json messages = Json::array();
@@ -75,7 +109,7 @@ std::vector<std::int32_t> prompt_ids(const Json& request, const Text& text) {
   if (request.contains("messages")) {
     for (const Json& m : request["messages"]) messages.push_back(m);
   } else {
-    messages.push_back({{"role", "user"}, {"content", request.value("prompt", "")}});
+    messages.push_back({{"role", "user"}, {"content", request["prompt"]}});
   }
   // As transformers' pipelines: a last message of the assistant is gone on with.
   const Json& last = messages.empty() ? Json() : messages.back();
@@ -167,7 +201,7 @@ std::unique_ptr<Inference> Inference::open(const fs::path& path, const Inference
   const Device device = Device::open(api, &state->host, &state->backend_config);
   const Model model =
       Model::open(path, device, choose_dtype(options.dtype, device), options.quantization);
-  warn_of_expanded(model, log);
+  warn_of_model(model, log);
   state->text = Text::open(path, {}, model.config().vocab, log);
   const Origin origin = {path.string(), model.checkpoint().fingerprint(),
                          state->text.template_hash(), origin_of(options.quantization),
@@ -267,7 +301,8 @@ Json Inference::generate(const Json& raw, const TextSink& sink) {
       of_the_config([&] { return validate(raw, request_schema(), "generate request"); });
   s.engine->use(active_adapters(request, s.adapters));
   GenerateRequest g;
-  g.input_ids = prompt_ids(request, s.text);
+  const DecoderConfig& config = s.engine->model().config();
+  g.input_ids = prompt_ids(request, s.text, config.vocab);
   g.max_new_tokens = request["max_new_tokens"];
   const double temperature = request["temperature"];
   g.sampling = {request["greedy"] || temperature == 0,
@@ -280,7 +315,6 @@ Json Inference::generate(const Json& raw, const TextSink& sink) {
   check_sampling(g.sampling);
   g.stop = request["stop"].get<std::vector<std::string>>();
   g.ignore_eos = request["ignore_eos"];
-  const DecoderConfig& config = s.engine->model().config();
   if (g.input_ids.empty()) {
     throw Error(GRAFT_E_INVALID, "generate request: the prompt has no tokens.");
   }

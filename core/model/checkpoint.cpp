@@ -1,6 +1,7 @@
 #include "core/model/checkpoint.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include "core/base/digest.hpp"
 #include "core/base/nearest.hpp"
@@ -51,6 +52,11 @@ std::vector<std::pair<std::string, std::string>> weight_map(const fs::path& path
   if (found == index.end() || !found->is_object()) {
     throw Error(GRAFT_E_INVALID,
                 cat("'", path.string(), "': \"weight_map\" is missing or no object."));
+  }
+  if (found->empty()) {
+    throw Error(GRAFT_E_INVALID, cat("'", path.string(), "': \"weight_map\" names no tensor; it ",
+                                     "must give the file of each: {\"model.norm.weight\": ",
+                                     "\"model-00001-of-00002.safetensors\", ..}."));
   }
   std::vector<std::pair<std::string, std::string>> result;
   for (const auto& [name, file] : found->items()) {
@@ -191,8 +197,9 @@ HostTensor Checkpoint::tensor(std::string_view name) const {
     for (const std::string& other : nearest(name, names(), 3)) {
       near += cat(near.empty() ? "" : ", ", other);
     }
-    throw Error(GRAFT_E_NOT_FOUND, cat("model '", path_.string(), "' has no tensor '", name,
-                                       "'. Nearest: ", near, "."));
+    throw Error(GRAFT_E_NOT_FOUND,
+                cat("model '", path_.string(), "' has no tensor '", name, "'. ",
+                    near.empty() ? "It has none." : cat("Nearest: ", near, ".")));
   }
   HostTensor result = stored(found->second);
   result.name = name;
@@ -257,6 +264,18 @@ void Checkpoint::check_tensors() const {
       throw Error(GRAFT_E_INVALID, cat(who, "of integers; weights must be f32, f16 or bf16."));
     }
   }
+}
+
+std::string Checkpoint::beyond_layers() const {
+  const std::string layers = cat(config_.names().layers, ".");
+  for (const auto& [name, place] : places_) {
+    if (!starts_with(name, layers)) continue;
+    std::int64_t layer = -1;
+    const char* digits = name.data() + layers.size();
+    if (std::from_chars(digits, name.data() + name.size(), layer).ec != std::errc()) continue;
+    if (layer >= config_.layers) return name;
+  }
+  return {};
 }
 
 std::string Checkpoint::fingerprint() const {

@@ -40,6 +40,8 @@ class Checkpoint {
   /// A digest of the names, shapes and types of the family's tensors and of samples of their bytes,
   /// for telling bases apart. It is the same for one file and for shards of it.
   std::string fingerprint() const;
+  /// A tensor of a layer that the configuration does not have; empty if there is none.
+  std::string beyond_layers() const;
   /// See MappedFile.
   void forget() const;
 

@@ -70,7 +70,13 @@ void Member::open(const Model& model, const Text& text, const std::function<Mode
   const bool written = std::all_of(c.load.begin(), c.load.end(),
                                    [](const fs::path& folder) { return folder.empty(); });
   adapters = written ? of_the_config(attach) : attach();
+  // A folder that does not fit is refused here, where nothing is allocated yet.
+  for (std::size_t e = 0; e < c.methods.size(); ++e) {
+    if (!c.load[e].empty())
+      load_adapter(c.load[e], adapters->parameters(), e, adapters->entries()[e]);
+  }
   warn_of_native_files();
+  warn_of_no_decay();
   require_losses(*adapters, c.quantization);
 }
 
@@ -183,6 +189,18 @@ void Member::warn_of_native_files() const {
     log.warning("run",
                 cat("'", entry.name, "' is saved for graft alone. The adapters library could ",
                     "not load it: ", why, "."));
+  }
+}
+
+void Member::warn_of_no_decay() const {
+  const auto& parameters = adapters->parameters();
+  for (const std::string& part : config.trainer.no_decay) {
+    const bool any = std::any_of(parameters.begin(), parameters.end(), [&](const Parameter& p) {
+      return p.name.find(part) != std::string::npos;
+    });
+    if (any || parameters.empty()) continue;
+    log.warning("run", cat("optimizer.no_decay: no trained tensor has '", part,
+                           "' in its name; the ", "first is '", parameters[0].name, "'."));
   }
 }
 
@@ -299,7 +317,9 @@ void Member::diverged(const Error& error) const {
                   error.what(),
                   last ? " The last good checkpoint is '" + last->string() + "'."
                        : " There is no checkpoint yet (output.save_every).",
-                  " A lower optimizer.lr or a train.clip may help."));
+                  step == 0 ? " No step was made yet: weights, or an option that scales them, are "
+                              "too large for the dtype, or not numbers."
+                            : " A lower optimizer.lr or a train.clip may help."));
 }
 
 void Member::report(const StepMetrics& m, bool stop, const EventSink& sink) {

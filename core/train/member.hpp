@@ -67,6 +67,7 @@ struct Member {
   void evaluate_now(const EventSink& sink);
   std::vector<std::string> attached(std::size_t entry) const;
   void warn_of_native_files() const;
+  void warn_of_no_decay() const;
   std::vector<float> stored(std::size_t parameter) const;
   Json progress();
   void require_same_material(const Json& before);

@@ -45,6 +45,8 @@ std::vector<fs::path> checkpoints(const fs::path& folder) {
   return found;
 }
 
+}  // namespace
+
 bool holds_a_run(const fs::path& folder) {
   for (const char* name : {kMetrics, "run.json", "adapter_config.json", "adapter_model.safetensors",
                            "graft.json", "checkpoints"}) {
@@ -52,6 +54,8 @@ bool holds_a_run(const fs::path& folder) {
   }
   return false;
 }
+
+namespace {
 
 /// The files of an adapter.
 void remove_adapter(const fs::path& folder) {

@@ -34,6 +34,9 @@ class FolderLock {
   int file_ = -1;
 };
 
+/// Whether it has files of a run, or an adapter, whole or not.
+bool holds_a_run(const fs::path& folder);
+
 class OutputFolder {
  public:
   /// Takes the folder for this process. Throws GRAFT_E_BUSY when another process holds it, or when it

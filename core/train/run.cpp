@@ -78,7 +78,7 @@ void Run::State::open(std::vector<RunConfig> configs, Registry& registry) {
     return Model::open(path, on, dtype, quantization);
   };
   Model model = open_model();
-  warn_of_expanded(model, log);
+  warn_of_model(model, log);
   const Text text = Text::open(shared.model, shared.chat_template, model.config().vocab, log);
   std::vector<TrainerRun> runs;
   for (RunConfig& c : configs) {  // `shared` goes with the first
@@ -237,7 +237,8 @@ void Run::State::resume(const EventSink& sink) {
   for (const auto& m : members) any = m->resume(sink) || any;
   if (any) return;
   throw Error(GRAFT_E_NOT_FOUND, cat("--resume: '", output.string(),
-                                     "' holds no whole checkpoint. Begin anew with --force."));
+                                     "' holds no whole checkpoint to go on from. Begin anew ",
+                                     holds_a_run(output) ? "with --force." : "without --resume."));
 }
 
 bool Run::run(const EventSink& sink) {
@@ -245,8 +246,8 @@ bool Run::run(const EventSink& sink) {
   if (s.ran) {
     throw Error(
         GRAFT_E_STATE,
-        "this session has run already. Open another one; with {\"resume\": true} it goes on "
-        "where this one has ended.");
+        "the run has been made already. Open it anew; with {\"resume\": true} it goes on where it "
+        "has ended.");
   }
   std::optional<OutputFolder> all;
   if (s.named()) all.emplace(s.output, s.options.resume, s.options.force);

@@ -139,7 +139,11 @@ void read_optimizer(RunConfig& c, Registry& registry) {
   Json& json = c.json["optimizer"];
   c.optimizer = text_at(json, "type");
   if (c.optimizer.empty()) {
-    throw Error(GRAFT_E_INVALID, cat(who, " needs \"type\", the name of an optimizer plugin."));
+    std::string known;
+    for (const std::string& name : registry.names(PluginKind::kOptimizer)) known += " " + name;
+    const std::string found = json.contains("type") ? json["type"].dump() : "missing";
+    throw Error(GRAFT_E_INVALID, cat(who, "/type is ", found,
+                                     ", but must be the name of an optimizer:", known, "."));
   }
   const Json& schema = plugin_json(registry.optimizer(c.optimizer).config_schema, c.optimizer);
   json = validated(json, host_optimizer_schema(), schema, who);
@@ -198,7 +202,12 @@ void read_train(RunConfig& c) {
   c.trainer.schedule.warmup = t.value("warmup_steps", std::int64_t{0});
   c.warmup_ratio = t.value("warmup_ratio", 0.0);
   if (t.contains("memory_limit")) {
-    c.trainer.memory_limit = json_size(t["memory_limit"], cat(kWho, ": /train/memory_limit"));
+    const std::string who = cat(kWho, ": /train/memory_limit");
+    c.trainer.memory_limit = json_size(t["memory_limit"], who);
+    if (c.trainer.memory_limit == 0) {
+      throw Error(GRAFT_E_INVALID, cat(who, " is 0 bytes, in which nothing runs. Give the memory ",
+                                       "that a run may take (\"4GiB\"), or leave it out."));
+    }
   }
   const std::string recompute = t.at("recompute");
   c.trainer.recompute = recompute == "none"    ? RecomputeChoice::kNothing

@@ -77,7 +77,7 @@ Json host_schema() {
                        "description": "a chat template file instead of the model's own"}}},
       "methods": {"type": "array", "minItems": 1, "description": "what is attached and trained; the first is innermost"},
       "backend": {"type": "object", "default": {}, "description": "where it is computed",
-                  "properties": {"type": {"type": "string"}}},
+                  "properties": {"type": {"type": "string", "minLength": 1}}},
       "optimizer": {"type": "object", "description": "how parameters are updated"},
       "train": {
         "type": "object", "additionalProperties": false, "default": {},

@@ -1,7 +1,10 @@
 #include "core/train/session_parts.hpp"
 
+#include <optional>
+
 #include "core/adapt/storage.hpp"
 #include "core/base/config_error.hpp"
+#include "core/base/json_path.hpp"
 #include "core/model/decoder.hpp"
 #include "core/plugin/texts.hpp"
 #include "core/tensor/dtype.hpp"
@@ -119,12 +122,17 @@ void require_losses(const AdapterSet& adapters, const Quantization& quantization
   }
 }
 
-void warn_of_expanded(const Model& model, const Log& log) {
+void warn_of_model(const Model& model, const Log& log) {
   std::string names;
   for (const std::string& name : model.not_read()) names += (names.empty() ? "" : ", ") + name;
   if (!names.empty()) {
     log.warning("model", cat("the backend does not read ", names,
                              ": such weights are expanded while they are loaded."));
+  }
+  if (const std::string beyond = model.checkpoint().beyond_layers(); !beyond.empty()) {
+    log.warning("model", cat("'", model.checkpoint().path().string(), "' says that it has ",
+                             model.config().layers, " layers; its files hold more, '", beyond,
+                             "' among them, which are not used."));
   }
 }
 
@@ -140,31 +148,45 @@ void tokenize_options(MethodEntry& entry, const Text& text) {
   }
 }
 
+namespace {
+
+struct Difference {
+  std::string where;  // a JSON pointer
+  Json before, now;   // null: nothing
+};
+
+/// The first place where they differ, as deep as both have one; keys and elements of both count.
+std::optional<Difference> first_difference(const Json& before, const Json& now,
+                                           const std::string& where) {
+  if (before == now) return std::nullopt;
+  const bool objects = before.is_object() && now.is_object();
+  const bool lists = before.is_array() && now.is_array() && before.size() == now.size();
+  if (!objects && !lists) return Difference{where, before, now};
+  for (const auto& [key, value] : now.items()) {
+    const Json old = objects ? before.value(key, Json()) : before[std::stoul(key)];
+    if (auto found = first_difference(old, value, pointer_to(where, key))) return found;
+  }
+  for (const auto& [key, value] : before.items()) {
+    if (objects && !now.contains(key)) return Difference{pointer_to(where, key), value, Json()};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 void require_same_run(Json before, Json now) {
-  // Where states lie does not change what is computed.
   for (Json* run : {&before, &now}) {
+    run->erase("output");
+    run->erase("$schema");
+    // Where states lie does not change what is computed.
     if (run->contains("optimizer")) (*run)["optimizer"].erase("paged");
   }
-  for (auto it = now.begin(); it != now.end(); ++it) {
-    if (it.key() == "output" || it.key() == "$schema") continue;
-    const auto old = before.find(it.key());
-    if (old != before.end() && *old == it.value()) continue;
-    std::string where = it.key(), was = "nothing", is = it.value().dump();
-    if (old != before.end() && old->is_object() && it.value().is_object()) {
-      for (auto inner = it.value().begin(); inner != it.value().end(); ++inner) {
-        if (old->contains(inner.key()) && old->at(inner.key()) == inner.value()) continue;
-        where += "/" + inner.key();
-        was = old->contains(inner.key()) ? old->at(inner.key()).dump() : "nothing";
-        is = inner.value().dump();
-        break;
-      }
-    } else if (old != before.end()) {
-      was = old->dump();
-    }
-    throw Error(GRAFT_E_CONFIG,
-                cat("--resume: /", where, " was ", was, " when the run began and is ", is,
-                    " now. Resume with the same run.json, or start anew."));
-  }
+  const auto found = first_difference(before, now, "");
+  if (!found) return;
+  const auto shown = [](const Json& j) { return j.is_null() ? "nothing" : j.dump(); };
+  throw Error(GRAFT_E_CONFIG, cat("--resume: ", found->where, " was ", shown(found->before),
+                                  " when the run began and is ", shown(found->now),
+                                  " now. Resume with the same run.json, or start anew."));
 }
 
 }  // namespace graft::core

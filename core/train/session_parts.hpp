@@ -53,13 +53,14 @@ Json origin_of(const Quantization& quantization);
 /// it takes nothing.
 void require_losses(const AdapterSet& adapters, const Quantization& quantization);
 
-/// Tells by name of the formats that the device does not read and that are expanded therefore.
-void warn_of_expanded(const Model& model, const Log& log);
+/// Tells by name of the formats that the device does not read and that are expanded therefore, and of
+/// layers that the files hold and the configuration does not have.
+void warn_of_model(const Model& model, const Log& log);
 
 /// Turns the texts of options that the method's schema marks "x-graft-tokens" into token ids.
 void tokenize_options(MethodEntry& entry, const Text& text);
 
-/// Throws GRAFT_E_INVALID naming the first key in which two resolved run.json differ; "output" and
+/// Throws GRAFT_E_INVALID naming the first place in which two resolved run.json differ; "output" and
 /// "optimizer.paged" may.
 void require_same_run(Json before, Json now);
 

@@ -85,6 +85,26 @@ class WrongConfiguration(CommandTest):
         done = self.refused("train", self.run_file(), "--train.memory_limit", "1MiB", says=["memory_limit"])
         self.assertRegex(done.stderr, r"Largest: [^()]+ \([\d.]+ .iB\), [^()]+ \([\d.]+ .iB\), [^()]+ \([\d.]+ .iB\)\.")
         self.assertFalse((self.folder / "out" / "metrics.jsonl").exists())
+        for limit, says in (("0", "at least 1"), ("0GiB", "0 bytes")):
+            self.refused("train", self.run_file(), "--train.memory_limit", limit, status=2, says=["/train/memory_limit", says])
+
+    def test_names_that_are_none(self):
+        self.refused("plan", self.run_file(backend={"type": ""}), status=2, says=["/backend/type", "1 or more"])
+        self.refused("plan", self.run_file(backend={"type": 5}), status=2, says=["/backend/type", "5", "string"])
+        self.refused("plan", self.run_file(optimizer={"type": 5, "lr": 0.1}), status=2, says=["/optimizer/type", "5"])
+        run = self.run_file()
+        run.write_text(json.dumps({**json.loads(run.read_text()), "optimizer": {}}))
+        self.refused("plan", run, status=2, says=["/optimizer/type is missing", "adamw"])
+
+    def test_no_decay_of_nothing(self):
+        run = self.run_file(optimizer={"type": "adamw", "lr": 0.1, "no_decay": ["lora_B", "bais"]})
+        done = self.graft("plan", run)
+        self.assertRegex(done.stderr, r"no_decay: no trained tensor has 'bais' in its name")
+        self.assertNotIn("'lora_B'", done.stderr)
+
+    def test_weights_that_are_scaled_beyond_numbers(self):
+        done = self.refused("train", self.lora(alpha=1e300, dropout=0.0), says=["step 1", "too large"])
+        self.assertNotIn("optimizer.lr", done.stderr)
 
 
 class WrongModel(CommandTest):
@@ -109,6 +129,22 @@ class WrongModel(CommandTest):
             (model / "config.json").write_text(json.dumps(config))
             self.score(model, says=[says])
             shutil.rmtree(model)
+
+    def test_layers_that_are_not_used_are_told(self):
+        model = self.copy()
+        config = json.loads((model / "config.json").read_text())
+        config["num_hidden_layers"] = 1
+        (model / "config.json").write_text(json.dumps(config))
+        done = self.graft("score", model, "--input", "-", "--backend", "ref", input='{"input_ids": [1, 2]}\n')
+        self.assertRegex(done.stderr, r"1 layers; its files hold more, 'model\.layers\.1\.")
+        plain = self.graft("score", self.model, "--input", "-", "--backend", "ref", input='{"input_ids": [1, 2]}\n')
+        self.assertNotIn("layers", plain.stderr)
+
+    def test_an_index_of_nothing(self):
+        model = self.copy()
+        (model / "model.safetensors").unlink()
+        (model / "model.safetensors.index.json").write_text('{"weight_map": {}}')
+        self.score(model, says=["weight_map", "names no tensor"])
 
     def test_a_tokenizer_larger_than_the_model(self):
         model = make_model(self.folder / "small", vocab=300)
@@ -145,6 +181,10 @@ class WrongModel(CommandTest):
         self.graft("train", self.run_file(), "--train.steps", "1", "--quiet")
         wider = make_model(self.folder / "wider", hidden=64)
         self.score_with(wider, 1, ["lora_A"])
+        further = self.run_file("further.json", model={"path": str(wider)}, methods=[{"load": "out"}], output={"dir": "more"})
+        for command in ("plan", "train"):  # before anything is made
+            self.refused(command, further, says=["lora_A"])
+        self.assertFalse((self.folder / "more").exists())
         same_shape = make_model(self.folder / "other", seed=2)
         done = self.score_with(same_shape, 0, ["warning"])
         self.assertIn("another", done.stderr)
@@ -197,6 +237,16 @@ class WrongData(CommandTest):
         path = write_lines(self.folder / "in.jsonl", [{"prompt": "a", "max_new_tokens": 1}, {"prompt": "a", "top_kk": 1}])
         done = self.refused("generate", self.model, "--input", path, "--backend", "ref", says=["in.jsonl:2", "top_k"])
         self.assertEqual(len(done.stdout.splitlines()), 1)
+
+    def test_what_a_line_of_generate_begins_with(self):
+        for line, says in (({"prompt": "a", "input_ids": [1]}, ["prompt", "input_ids", "one of them"]),
+                           ({"prompt": "a", "messages": []}, ["prompt", "messages", "one of them"]),
+                           ({"input_ids": [1], "chat": True}, ["input_ids", "chat"]),
+                           ({"input_ids": [1], "system": "b"}, ["input_ids", "system"]),
+                           ({"input_ids": [2**32 + 1]}, [str(2**32 + 1), "511"]), ({"input_ids": [-1]}, ["-1", "511"]),
+                           ({}, ["prompt", "messages", "input_ids"])):
+            path = write_lines(self.folder / "in.jsonl", [line])
+            self.refused("generate", self.model, "--input", path, "--backend", "ref", says=["in.jsonl:1", *says])
 
 
 class NoRoom(CommandTest):

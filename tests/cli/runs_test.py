@@ -288,7 +288,20 @@ class Runs(CommandTest):
 
     def test_a_run_with_other_settings_is_not_resumed(self):
         self.graft("train", self.run_file(), "--quiet")
-        self.refused("train", self.folder / "run.json", "--resume", "--optimizer.lr", "0.02", status=2, says=["lr"])
+        for option, value, says in (("optimizer.lr", "0.02", "/optimizer/lr was 0.01"),
+                                    ("methods.0.rank", "3", "/methods/0/rank was 4"),
+                                    ("train.stop_loss", "9", "/train/stop_loss was nothing"),
+                                    ("methods.0.modules_to_save", '["lm_head"]', "/methods/0/modules_to_save was nothing")):
+            done = self.refused("train", self.folder / "run.json", "--resume", f"--{option}", value, status=2, says=[says])
+            self.assertNotIn("{", done.stderr)
+        run = json.loads((self.folder / "run.json").read_text())
+        run["train"]["warmup_steps"] = 1
+        (self.folder / "more.json").write_text(json.dumps(run))
+        self.graft("train", self.folder / "more.json", "--force", "--quiet")
+        self.refused("train", self.folder / "run.json", "--resume", status=2, says=["/train/warmup_steps was 1", "is nothing now"])
+
+    def test_nothing_to_resume(self):
+        self.refused("train", self.run_file(), "--resume", says=["no whole checkpoint", "without --resume"])
 
     def test_a_folder_in_use_is_refused(self):
         run = self.run_file(**LONG)
