@@ -3,8 +3,8 @@
 
 SmolLM2-135M learns English glosses (WordNet's, from examples/dictionary): 4 documents of 512 tokens a step. Prints
 one table: what a method trains, the size of its adapter file, tokens/s and peak memory beside LoRA's, the loss on held-out
-documents before and after the same number of tokens, and with --peers what PEFT reaches with its counterpart. Writes
-results/PROCESSOR-methods-DTYPE.md and .json.
+documents before and after the same number of tokens, and with --peers what PEFT reaches with its counterpart, each
+right after its method. Writes results/PROCESSOR-methods-DTYPE.md and .json; with --add it adds to them.
 """
 
 import argparse
@@ -16,9 +16,9 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from run import HERE, models, processor, spread, write_results  # noqa: E402
+from run import HERE, models, processor, results_file, spread, write_results  # noqa: E402
 
-ROWS, LENGTH = 4, 512
+ROWS, LENGTH, HELD_OUT = 4, 512, 4
 ALL = "all-linear"
 QV = ["q_proj", "v_proj"]
 
@@ -27,7 +27,8 @@ METHODS = {
     "lora": ({"type": "lora", "rank": 16, "alpha": 32, "targets": ALL}, 5e-4,
              {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "target_modules": ALL}),
     "qlora": ({"type": "qlora", "rank": 16, "alpha": 32, "targets": ALL,
-               "quantization": {"format": "nf4", "double": True, "block": 64, "skip": ["lm_head"]}}, 5e-4, None),
+               "quantization": {"format": "nf4", "double": True, "block": 64, "skip": ["lm_head"]}}, 5e-4,
+              {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "target_modules": ALL, "nf4": True}),
     "dora": ({"type": "dora", "rank": 16, "alpha": 32, "targets": ALL}, 5e-4,
              {"peft_type": "LORA", "use_dora": True, "r": 16, "lora_alpha": 32, "target_modules": ALL}),
     "adalora": ({"type": "adalora", "init_rank": 12, "target_rank": 8, "targets": ALL}, 1e-3,
@@ -51,7 +52,7 @@ METHODS = {
     "prompt": ({"type": "prompt", "tokens": 20}, 3e-2, {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 20}),
     "prefix": ({"type": "prefix", "tokens": 20}, 1e-2, {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 20}),
     "p_tuning": ({"type": "p_tuning", "tokens": 20}, 1e-3, {"peft_type": "P_TUNING", "num_virtual_tokens": 20}),
-    "full": ({"type": "full"}, 5e-5, None),
+    "full": ({"type": "full"}, 5e-5, {"peft_type": None}),
 }
 
 
@@ -63,7 +64,7 @@ def tool(command):
 
 
 def documents(options, model, folder):
-    """Token ids of documents of LENGTH, glosses in a row: those to learn, and 8 others."""
+    """Token ids of documents of LENGTH, glosses in a row: those to learn, and HELD_OUT others."""
     source = HERE.parent / "examples" / "dictionary" / "data" / "train.jsonl"
     if not source.exists():
         raise SystemExit(f"methods.py: no {source}; scripts/demo.sh or examples/dictionary/prepare.py writes it")
@@ -74,12 +75,12 @@ def documents(options, model, folder):
     out = folder / "ids.jsonl"
     tool([options.graft, "tokenize", model, "--input", lines, "--output", out, "--quiet"])
     ids = [i for line in out.read_text().splitlines() for i in json.loads(line)["input_ids"]]
-    wanted = options.steps * ROWS + 8
+    wanted = options.steps * ROWS + HELD_OUT
     if len(ids) < wanted * LENGTH:
         raise SystemExit(f"methods.py: the glosses make {len(ids) // LENGTH} documents, {wanted} are needed: fewer --steps")
     rows = [json.dumps({"input_ids": ids[i * LENGTH:(i + 1) * LENGTH]}) + "\n" for i in range(wanted)]
-    (folder / "train.jsonl").write_text("".join(rows[8:]))
-    (folder / "eval.jsonl").write_text("".join(rows[:8]))
+    (folder / "train.jsonl").write_text("".join(rows[HELD_OUT:]))
+    (folder / "eval.jsonl").write_text("".join(rows[:HELD_OUT]))
     return folder
 
 
@@ -113,11 +114,12 @@ def run_graft(options, model, data, name, folder):
 
 def run_peft(options, model, data, name):
     config = dict(METHODS[name][2])
+    blocks = ["--nf4"] if config.pop("nf4", False) else []
     if name == "adalora":
         config |= {"total_step": options.steps, "tinit": options.steps // 5, "tfinal": options.steps // 3}
     done = tool([sys.executable, HERE / "peer_peft.py", "--model", model, "--data", data / "train.jsonl", "--dtype",
                  options.dtype, "--rows", ROWS, "--steps", min(options.steps, options.peer_steps), "--threads",
-                 options.threads, "--config", json.dumps(config)])
+                 options.threads, "--config", json.dumps(config), *blocks])
     return json.loads(done.splitlines()[-1])
 
 
@@ -149,6 +151,15 @@ def table(results, peers):
     return "\n".join(lines)
 
 
+def before(options, cpu):
+    """What earlier runs have left: results, those of the peers, their versions."""
+    file = results_file(options.results, cpu, f"methods-{options.dtype}").with_suffix(".json")
+    if not file.exists():
+        return {}, {}, {}
+    found = json.loads(file.read_text())
+    return found["results"], found["peers"], found["versions"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method", nargs="*", metavar="METHOD", help=f"some of: {', '.join(METHODS)}. Default: all")
@@ -158,6 +169,8 @@ def main():
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--peers", action="store_true", help="PEFT's counterparts too")
     parser.add_argument("--peer-steps", type=int, default=4, help="at most so many of them")
+    parser.add_argument("--add", action="store_true",
+                        help="to what a run before has left in the files of results, for a table in several sittings")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--smollm2", type=pathlib.Path, default=HERE.parent / ".deps" / "smollm2")
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "results")
@@ -166,7 +179,12 @@ def main():
     if unknown := [name for name in names if name not in METHODS]:
         raise SystemExit(f"methods.py: no method '{unknown[0]}'; there are {', '.join(METHODS)}")
     model = models(options, [f"{program}-{options.dtype}" for program in ("graft", *["peft"] * options.peers)])[options.dtype]
-    results, peers, versions = {name: [] for name in names}, {}, {}
+    cpu, sets = processor()
+    results, peers, versions = {}, {}, {}
+    if options.add:
+        results, peers, versions = before(options, cpu)
+    for name in names:
+        results.setdefault(name, [])
     with tempfile.TemporaryDirectory() as temporary:
         data = documents(options, model, pathlib.Path(temporary))
         for turn in range(options.rounds):
@@ -179,18 +197,20 @@ def main():
                     versions = peers[name][-1]["versions"]
                     said += f"; PEFT {peers[name][-1]['tokens_per_s']:.0f}"
                 print(said, file=sys.stderr, flush=True)
-    cpu, sets = processor()
+    results = {name: results[name] for name in METHODS if name in results}
     text = "\n".join([
         f"# Methods on {cpu}", "",
         f"SmolLM2-135M in {options.dtype}, {ROWS} documents of {LENGTH} tokens of WordNet's glosses a step, AdamW, {options.threads} "
-        f"threads, {options.steps} steps (the first is not timed), {options.rounds} rounds; min / median / max. Eval loss: before "
+        f"threads, {options.steps} steps (the first is not timed); min / median / max over "
+        f"{min(map(len, results.values()))} to {max(map(len, results.values()))} runs. Eval loss: before "
         f"training and after {results[names[0]][0]['tokens']:,} tokens. Ratios are of medians; a time above 1 is slower than LoRA's.",
         "", "Instruction sets: " + ", ".join(sets) + ".",
         *(["Peers: " + ", ".join(f"{k} {v}" for k, v in versions.items()) + "."] if versions else []),
         "", table(results, peers), ""])
     print(text)
     write_results(options.results, cpu, f"methods-{options.dtype}", text,
-                  {"instruction_sets": sets, "methods": METHODS, "results": results, "peers": peers})
+                  {"instruction_sets": sets, "methods": METHODS, "results": results, "peers": peers,
+                   "versions": versions})
 
 
 if __name__ == "__main__":

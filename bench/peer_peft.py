@@ -32,7 +32,7 @@ def main():
     parser.add_argument("--dtype", choices=["bf16", "f32"], default="bf16")
     parser.add_argument("--attention", choices=["sdpa", "eager"], default="sdpa")
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--config", type=json.loads, help="another method, as PEFT's adapter_config.json has it")
+    parser.add_argument("--config", type=json.loads, help="another method, as PEFT's adapter_config.json has it; of peft_type null: all weights")
     parser.add_argument("--nf4", action="store_true", help="bitsandbytes' NF4 with double quantization below it")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model")
     parser.add_argument("--checkpointing", action="store_true", help="recompute each layer in the backward pass")
@@ -55,11 +55,11 @@ def main():
     model = transformers.AutoModelForCausalLM.from_pretrained(
         options.model, dtype=dtype, attn_implementation=options.attention, **blocks)
     if options.config:
-        kind = PEFT_TYPE_TO_CONFIG_MAPPING[options.config.pop("peft_type")]
-        config = kind(task_type="CAUSAL_LM", **options.config)
+        kind = options.config.pop("peft_type")
+        config = kind and PEFT_TYPE_TO_CONFIG_MAPPING[kind](task_type="CAUSAL_LM", **options.config)
     else:
         config = LoraConfig(task_type="CAUSAL_LM", r=options.rank, lora_alpha=2 * options.rank, target_modules="all-linear")
-    model = get_peft_model(model, config)
+    model = get_peft_model(model, config) if config else model
     if options.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
@@ -85,7 +85,7 @@ def main():
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        if hasattr(model.base_model, "update_and_allocate"):
+        if config and hasattr(model.base_model, "update_and_allocate"):
             model.base_model.update_and_allocate(step + 1)
         optimizer.zero_grad()
         losses.append(loss.item())

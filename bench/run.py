@@ -150,12 +150,17 @@ def models(options, names):
     return {"f32": wide, "bf16": half}
 
 
+def results_file(folder, cpu, what):
+    """PROCESSOR[-what].md in `folder`."""
+    return folder / ("-".join(filter(None, [re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-"), what])) + ".md")
+
+
 def write_results(folder, cpu, what, text, more):
     """PROCESSOR[-what].md and .json in `folder`."""
-    slug = "-".join(filter(None, [re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-"), what]))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{slug}.md").write_text(text)
-    (folder / f"{slug}.json").write_text(json.dumps(
+    file = results_file(folder, cpu, what)
+    file.write_text(text)
+    file.with_suffix(".json").write_text(json.dumps(
         {"processor": cpu, "date": time.strftime("%Y-%m-%d"), **more}, indent=1) + "\n")
 
 

@@ -1,5 +1,8 @@
+#include <algorithm>
 #include <functional>
 #include <map>
+#include <string_view>
+#include <vector>
 
 #include "core/graph/passes.hpp"
 
@@ -11,6 +14,61 @@ bool dropped(const Node& node, Recompute policy) {
   if (node.direction == Direction::kBackward || node.layer < 0) return false;
   if (node.op->written_from >= 0) return false;
   return policy == Recompute::kBlock || node.op->traits.cheap;
+}
+
+/// Which forward ops are made again in the backward pass, by index.
+std::vector<bool> made_again(const std::vector<Node>& nodes,
+                             const std::vector<std::int64_t>& producer,
+                             const std::vector<bool>& crosses, Recompute policy) {
+  std::vector<bool> again(nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) again[i] = dropped(nodes[i], policy);
+  if (policy != Recompute::kLean) return again;
+  const auto maker = [&](ValueId id) {  // -1: a leaf, or of the backward pass
+    const auto at = static_cast<std::size_t>(id);
+    const std::int64_t p = at < producer.size() ? producer[at] : -1;
+    const bool forward =
+        p >= 0 && nodes[static_cast<std::size_t>(p)].direction == Direction::kForward;
+    return forward ? p : std::int64_t{-1};
+  };
+  const auto stays = [&](ValueId id) {
+    return crosses[static_cast<std::size_t>(id)] || !again[static_cast<std::size_t>(maker(id))];
+  };
+  // What is there in the backward pass: what it reads, or what that is made from.
+  std::vector<bool> there(producer.size(), false), seen(producer.size(), false);
+  std::vector<ValueId> left;
+  for (const Node& node : nodes) {
+    if (node.direction == Direction::kBackward)
+      left.insert(left.end(), node.in.begin(), node.in.end());
+  }
+  while (!left.empty()) {
+    const ValueId id = left.back();
+    left.pop_back();
+    if (maker(id) < 0 || seen[static_cast<std::size_t>(id)]) continue;
+    seen[static_cast<std::size_t>(id)] = true;
+    if (stays(id)) {
+      there[static_cast<std::size_t>(id)] = true;
+      continue;
+    }
+    const Node& node = nodes[static_cast<std::size_t>(maker(id))];
+    left.insert(left.end(), node.in.begin(), node.in.end());
+  }
+  // Sums are kept rather than made again, as that would keep two tensors for one; unless both are
+  // kept anyway.
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const Node& node = nodes[i];
+    if (node.direction == Direction::kBackward) continue;
+    const bool all = std::all_of(node.in.begin(), node.in.end(), [&](ValueId id) {
+      return maker(id) < 0 || there[static_cast<std::size_t>(id)];
+    });
+    const bool sum = node.layer >= 0 && std::string_view(node.op->name) == "add";
+    if (sum && !crosses[static_cast<std::size_t>(node.out[0])]) again[i] = all;
+    if (!again[i]) continue;
+    for (const ValueId id : node.out) {
+      const auto at = static_cast<std::size_t>(id);
+      if (!crosses[at]) there[at] = all;
+    }
+  }
+  return again;
 }
 
 }  // namespace
@@ -33,6 +91,7 @@ void recompute(Graph& graph, Recompute policy) {
     }
   }
 
+  const std::vector<bool> remade = made_again(nodes, producer, crosses, policy);
   std::map<ValueId, ValueId> again;  // forward value -> its second making
   // Returns the value that a backward op should read in place of `id`.
   const std::function<ValueId(ValueId)> remake = [&](ValueId id) -> ValueId {
@@ -41,7 +100,7 @@ void recompute(Graph& graph, Recompute policy) {
     const auto found = again.find(id);
     if (found != again.end()) return found->second;
     const Node& original = nodes[static_cast<std::size_t>(producer[at])];
-    if (!dropped(original, policy)) return id;
+    if (!remade[static_cast<std::size_t>(producer[at])]) return id;
     Node copy = original;
     for (ValueId& in : copy.in) in = remake(in);
     // A view of something kept is no work and no memory: use it as it is.

@@ -5,23 +5,12 @@
 #define GRAFT_PLUGIN_BOTTLENECK_HPP
 #include <algorithm>
 #include <string>
+#include <utility>
 
-#include "plugin.hpp"
+#include "plugin_layers.hpp"
 
 #pragma GCC visibility push(hidden)
 namespace graft::plugin {
-
-struct LinearParams {
-  Param weight, bias;
-  Value operator()(const Hook& h, Value x) const { return x.mmT(h(weight)) + h(bias); }
-};
-
-struct NormParams {
-  Param weight, bias;
-  Value operator()(const Hook& h, Value x) const {
-    return weight.tensor ? x.layer_norm(h(weight), h(bias), 1e-5) : x;
-  }
-};
 
 /// hidden / factor, at least 1
 inline std::int64_t bottleneck_width(std::int64_t hidden, double factor) {
@@ -58,9 +47,8 @@ class Bottleneck {
 
   /// Whether an adapter belongs at this site, a residual branch.
   bool wants(const Site& t) const {
-    for (std::uint32_t i = 0; i < config_.count((at_ + "/leave_out").c_str()); ++i) {
-      if (config_.i64((at_ + "/leave_out/" + std::to_string(i)).c_str()) == t.layer()) return false;
-    }
+    const auto left_out = config_.integers(at_ + "/leave_out");
+    if (std::count(left_out.begin(), left_out.end(), t.layer()) > 0) return false;
     const bool mlp = std::string(t.name()).find(".mlp.") != std::string::npos;
     return mlp ? feedforward : attention;
   }
@@ -74,33 +62,21 @@ class Bottleneck {
       if (factor == 0) factor = config_.f64((path + "/default").c_str());
     }
     if (factor == 0) {
-      throw Error(GRAFT_E_INVALID, "reduction has no entry for layer " + std::to_string(t.layer()) +
-                                       " and no \"default\".");
+      refuse("reduction has no entry for layer ", t.layer(), " and no \"default\".");
     }
     return bottleneck_width(t.out_features(), factor);
   }
 
-  /// param(name, dims, init) declares a parameter at the site.
-  template <class Declare>
   State attach(const Site& t, const Declare& param) const {
-    using Dims = std::initializer_list<std::int64_t>;
     const std::int64_t n = t.out_features(), b = width(t);
-    const auto linear = [&](const std::string& of, Dims dims, std::int64_t out, Init init) {
-      return LinearParams{param(of + ".weight", dims, init),
-                          param(of + ".bias", Dims{out}, Init::zeros())};
-    };
-    const auto norm = [&](const std::string& of) {
-      return NormParams{param(of + ".weight", Dims{n}, Init::ones()),
-                        param(of + ".bias", Dims{n}, Init::zeros())};
-    };
     State s;
-    s.down = linear(norm_before ? "adapter_down.1" : "adapter_down.0", {b, n}, b,
+    s.down = linear(param, norm_before ? "adapter_down.1" : "adapter_down.0", b, n,
                     zero ? Init::kaiming_uniform() : Init::normal(0.02));
-    s.up = linear("adapter_up", {n, b}, n, zero ? Init::zeros() : Init::normal(0.02));
-    if (norm_before) s.before = norm("adapter_norm_before");
-    if (norm_after) s.after = norm("adapter_norm_after");
+    s.up = linear(param, "adapter_up", n, b, zero ? Init::zeros() : Init::normal(0.02));
+    if (norm_before) s.before = layer_norm(param, "adapter_norm_before", n);
+    if (norm_after) s.after = layer_norm(param, "adapter_norm_after", n);
     if (!learned.empty()) {
-      s.scaling = param("scaling", Dims{learned == "learned" ? 1 : n}, Init::ones());
+      s.scaling = param("scaling", {learned == "learned" ? 1 : n}, Init::ones());
     }
     return s;
   }

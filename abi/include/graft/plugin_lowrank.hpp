@@ -2,7 +2,9 @@
 // PEFT's files, and the factor.
 #ifndef GRAFT_PLUGIN_LOWRANK_HPP
 #define GRAFT_PLUGIN_LOWRANK_HPP
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "plugin.hpp"
 
@@ -18,13 +20,21 @@
   R"("alpha_pattern": {"type": "object", "default": {}, "x-graft-overrides": "alpha", )"   \
   R"("additionalProperties": {"type": "number"}, )"                                        \
   R"("description": "Other alphas: module name (suffix or regular expression) to alpha"})"
+/// Another property: dropout in front of the update.
+#define GRAFT_DROPOUT_OPTION                                                             \
+  R"("dropout": {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0, )" \
+  R"("description": "Dropout on the input of A, in training"})"
+/// Another: whether nothing changes at first; and its key in PEFT's files.
+#define GRAFT_IDENTITY_OPTION(DESCRIPTION)                         \
+  R"("init": {"type": "string", "enum": ["identity", "random"], )" \
+  R"("default": "identity", "description": ")" DESCRIPTION R"("})"
+#define GRAFT_IDENTITY_FIELD \
+  R"("init": {"key": "init_weights", "values": {"identity": [true], "random": [false]}})"
 /// Further properties of LoRA and its relatives.
-#define GRAFT_LORA_OPTIONS                                                                 \
-  GRAFT_RANK_OPTIONS                                                                       \
-  R"(, "dropout": {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0, )" \
-  R"("description": "Dropout on the input of A, in training"}, )"                          \
-  R"("rslora": {"type": "boolean", "default": false, )"                                    \
-  R"("description": "Scale by alpha / sqrt(rank) instead"})"
+#define GRAFT_LORA_OPTIONS                                                   \
+  GRAFT_RANK_OPTIONS ", " GRAFT_DROPOUT_OPTION                               \
+                     R"(, "rslora": {"type": "boolean", "default": false, )" \
+                     R"("description": "Scale by alpha / sqrt(rank) instead"})"
 /// Another property: which biases of the base are trained.
 #define GRAFT_BIAS_OPTION                                                                          \
   R"("bias": {"type": "string", "enum": ["none", "all", "lora_only"], "default": "none", )"        \
@@ -59,8 +69,26 @@ inline double lora_scale(double alpha, std::int64_t rank, bool rslora) {
   const auto r = static_cast<double>(rank);
   return alpha / (rslora ? std::sqrt(r) : r);
 }
-inline double lora_scale(const Config& options) {
-  return lora_scale(options.f64("/alpha"), options.i64("/rank"), options.flag("/rslora"));
+
+/// The most inputs and the most outputs of linear layers, for what all of them take a part of.
+struct Extents {
+  std::int64_t in = 0, out = 0;
+};
+inline Extents largest(const std::vector<Site>& sites) {
+  Extents most;
+  for (const Site& site : sites) {
+    most = {std::max(most.in, site.in_features()), std::max(most.out, site.out_features())};
+  }
+  return most;
+}
+
+/// v * (B (u * (A x))), with a vector beside each of a pair that layers share.
+inline Value vector_update(Value x, Value a, Value u, Value b, Value v) {
+  return (x.mmT(a) * u).mmT(b) * v;
+}
+/// diag(v) B diag(u) A
+inline Value vector_matrix(Value a, Value u, Value b, Value v) {
+  return (b * u).mm(a) * v.reshape({v.dim(0), 1});
 }
 
 }  // namespace graft::plugin

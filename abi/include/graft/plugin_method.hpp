@@ -154,6 +154,9 @@ class Hook {
   /// [1], varies from run to run: whatever you add to the output is multiplied by it.
   Value strength() const { return {ctx_, hook_->strength}; }
 
+  /// The model's own op with `update` added to its weight.
+  Merged plus(Value update) const { return {weight() + update, bias()}; }
+
   /// What is inside this hook, at last the model's own op, on the hook's inputs or on others.
   Value next() const { return run<1>(hook_->in)[0]; }
   Value next(Value x) const {

@@ -32,6 +32,21 @@ class Error : public std::runtime_error {
   graft_status status_;
 };
 
+/// Throws an Error of the parts in a row: texts and whole numbers.
+template <class... Parts>
+[[noreturn]] void refuse(const Parts&... parts) {
+  std::string text;
+  const auto add = [&](const auto& part) {
+    if constexpr (std::is_integral_v<std::decay_t<decltype(part)>>) {
+      text += std::to_string(part);
+    } else {
+      text += part;
+    }
+  };
+  (add(parts), ...);
+  throw Error(GRAFT_E_INVALID, text);
+}
+
 /// Writes an error, its text cut at a code point where it is too long. `error` may be NULL.
 inline graft_status put(graft_error* error, graft_status status, std::string_view text) noexcept {
   if (!error) return status;
@@ -74,6 +89,14 @@ class Config {
   std::string_view str(const char* path) const { return c_->api->get_str(c_, path); }
   std::uint32_t count(const char* path) const { return c_->api->count(c_, path); }
   std::string_view json(const char* path) const { return c_->api->json(c_, path); }
+  /// A list of whole numbers, or of booleans.
+  std::vector<std::int64_t> integers(const std::string& path) const {
+    std::vector<std::int64_t> list;
+    for (std::uint32_t i = 0; i < count(path.c_str()); ++i) {
+      list.push_back(i64((path + "/" + std::to_string(i)).c_str()));
+    }
+    return list;
+  }
   /// A list of strings.
   std::vector<std::string> strings(const std::string& path) const {
     std::vector<std::string> list;
@@ -209,7 +232,7 @@ class Value {
   graft_tensor* tensor_ = nullptr;
 };
 
-inline Value concat(std::initializer_list<Value> parts, std::int32_t axis) {
+inline Value concat(const std::vector<Value>& parts, std::int32_t axis) {
   std::vector<graft_tensor*> raw;
   for (const Value& part : parts) raw.push_back(part.tensor());
   graft_ctx* ctx = parts.begin()->ctx();

@@ -7,14 +7,14 @@
 //                                  residual_last y - x
 //   parallel   h = x, y = s z + the block's output
 //
-// With `invertible` the embeddings go through a coupling layer, from which the final states come back:
-//   y1 = x1 + F(x2), y2 = x2 + G(y1)       x2 = y2 - G(y1), x1 = y1 - F(x2)
+// With `invertible` the embeddings go through a coupling layer, from which the final states come back.
 //
 // Source: Houlsby et al. 2019 (arXiv:1902.00751), section 2; Pfeiffer et al. 2021, AdapterFusion
 // (arXiv:2005.00247), section 3; He et al. 2022 (arXiv:2110.04366), table 1 (parallel, scaled);
 // Pfeiffer et al. 2020, MAD-X (arXiv:2005.00052), section 4.2.3 (invertible); Poth et al. 2023
 // (arXiv:2311.11077) for the switches.
 #include <graft/plugin_bottleneck.hpp>
+#include <graft/plugin_coupling.hpp>
 
 namespace {
 using namespace graft::plugin;
@@ -87,39 +87,19 @@ struct Adapter {
     "copies": [[".adapter_norm_before.", ".adapter_down.0."]],
     "flexible": "undo"})";
 
-  struct Net {
-    LinearParams first, second;
-  };
   struct State {
     Bottleneck::State net = {};
-    Net f = {}, g = {};
+    Coupling coupling = {};
   };
 
   explicit Adapter(Config c)
       : net(c),
         invertible(c.flag("/invertible")),
         undo(c.flag("/undo")),
-        invertible_reduction(c.f64("/invertible_reduction")) {
+        reduction(c.f64("/invertible_reduction")) {
     if (net.attention || net.feedforward) return;
-    throw Error(
-        GRAFT_E_INVALID,
-        "attention and feedforward are both false, so there is no place for an adapter. Set "
-        "one of them.");
-  }
-
-  State attach_invertible(const Site& t) const {
-    const std::int64_t half = hidden / 2, width = bottleneck_width(half, invertible_reduction);
-    const std::string model = embedding.substr(0, embedding.rfind('.'));
-    const auto layer = [&](const std::string& at, std::int64_t out, std::int64_t in) {
-      const std::uint32_t as = GRAFT_PARAM_SHARED;  // one behind the embeddings and before the head
-      const std::string full = model + ".invertible." + at;
-      return LinearParams{t.param((full + ".weight").c_str(), {out, in}, Init::normal(0.02), as),
-                          t.param((full + ".bias").c_str(), {out}, Init::zeros(), as)};
-    };
-    State s;
-    s.f = {layer("F.0", width, half), layer("F.2", half, width)};
-    s.g = {layer("G.0", width, half), layer("G.2", half, width)};
-    return s;
+    refuse("attention and feedforward are both false, so there is no place for an adapter. Set ",
+           "one of them.");
   }
 
   void plan(const std::vector<Site>& sites) {
@@ -132,45 +112,27 @@ struct Adapter {
       head = head || std::string(site.name()) == "lm_head";
     }
     if (!invertible || (head && !embedding.empty() && hidden % 2 == 0)) return;
-    throw Error(GRAFT_E_INVALID,
-                hidden % 2 != 0 ? "invertible halves the hidden size, which is odd here"
-                                : "invertible needs the embedding and lm_head among the targets");
+    refuse(hidden % 2 != 0 ? "invertible halves the hidden size, which is odd here"
+                           : "invertible needs the embedding and lm_head among the targets");
   }
 
   std::optional<State> attach(const Site& t) const {
-    const std::string site = t.name();
-    if (t.kind() != GRAFT_SITE_RESIDUAL) {
-      const bool end = t.kind() == GRAFT_SITE_EMBEDDING || site == "lm_head";
-      if (!undo && t.kind() != GRAFT_SITE_EMBEDDING) return std::nullopt;
-      return invertible && end ? std::optional(attach_invertible(t)) : std::nullopt;
+    if (t.kind() == GRAFT_SITE_RESIDUAL) {
+      return net.wants(t) ? std::optional(State{net.attach(t, declare_at(t)), {}}) : std::nullopt;
     }
-    if (!net.wants(t)) return std::nullopt;
-    const auto param = [&](const std::string& of, std::initializer_list<std::int64_t> dims,
-                           Init init) { return t.param(of.c_str(), dims, init); };
-    return State{net.attach(t, param), {}, {}};
-  }
-
-  Value apply(const Hook& h, const Net& n, Value x) const {
-    return n.second(h, net.act(n.first(h, x)));
-  }
-
-  void forward_invertible(const State& s, const Hook& h) const {
-    const std::int64_t half = hidden / 2;
-    const auto halves = [&](Value x) {
-      return std::pair{x.slice(1, 0, half), x.slice(1, half, hidden)};
-    };
-    if (h.kind() == GRAFT_SITE_EMBEDDING) {
-      const auto [x1, x2] = halves(h.next());
-      const Value y1 = x1 + apply(h, s.f, x2) * h.strength();
-      return h.out(concat({y1, x2 + apply(h, s.g, y1) * h.strength()}, 1));
-    }
-    const auto [y1, y2] = halves(h.in());
-    const Value x2 = y2 - apply(h, s.g, y1) * h.strength();
-    h.out(h.next(concat({y1 - apply(h, s.f, x2) * h.strength(), x2}, 1)));
+    const bool behind = t.kind() == GRAFT_SITE_EMBEDDING;
+    const bool here = behind || (undo && std::string(t.name()) == "lm_head");
+    if (!invertible || !here) return std::nullopt;
+    const std::string at = embedding.substr(0, embedding.rfind('.')) + ".invertible";
+    return State{{},
+                 Coupling::declare(declare_at(t, GRAFT_PARAM_SHARED), at, hidden,
+                                   bottleneck_width(hidden / 2, reduction))};
   }
 
   void forward(const State& s, const Hook& h) const {
-    if (h.kind() != GRAFT_SITE_RESIDUAL) return forward_invertible(s, h);
+    const auto act = [&](Value x) { return net.act(x); };
+    if (h.kind() == GRAFT_SITE_EMBEDDING) return h.out(s.coupling.apply(h, act, h.next()));
+    if (h.kind() == GRAFT_SITE_LINEAR) return h.out(h.next(s.coupling.undo(h, act, h.in())));
     const Value x = h.in(0), block = h.next(x, h.in(1)), in = net.input(x, block);
     const Value z = net(s.net, h, in).dropout(net.dropout);
     const Value own = net.parallel || net.own_is_output ? block : in;
@@ -182,7 +144,7 @@ struct Adapter {
 
   Bottleneck net;
   bool invertible, undo;
-  double invertible_reduction;
+  double reduction;
   std::string embedding;
   std::int64_t hidden = 0;
 };

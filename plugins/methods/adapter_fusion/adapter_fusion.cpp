@@ -52,73 +52,53 @@ struct AdapterFusion {
     Param value = {}, one = {};
   };
 
-  explicit AdapterFusion(Config c)
-      : query(c.flag("/query")),
-        key(c.flag("/key")),
-        value(c.flag("/value")),
-        query_before(c.flag("/query_before")),
-        residual_before(c.flag("/residual_before")),
-        value_first(c.flag("/value_before_softmax")),
-        identity(c.str("/value_init") == "identity"),
-        regularized(c.flag("/regularization")),
-        dropout(c.f64("/dropout")) {
+  explicit AdapterFusion(Config config) : c(config) {
     for (std::uint32_t i = 0; i < c.count("/adapters"); ++i) {
       const std::string at = "/adapters/" + std::to_string(i);
       names.emplace_back(c.str((at + "/name").c_str()));
       paths.emplace_back(c.str((at + "/path").c_str()));
       fused.emplace_back(c, at + "/options");
       if (!c.flag((at + "/options/invertible").c_str())) continue;
-      throw Error(GRAFT_E_INVALID, "'" + paths.back() + "' is invertible, which is not fused.");
+      refuse("'", paths.back(), "' is invertible, which is not fused.");
     }
     if (fused.size() < 2) {
-      throw Error(GRAFT_E_INVALID,
-                  "adapters needs the folders of at least two trained adapters to fuse.");
+      refuse("adapters needs the folders of at least two trained adapters to fuse.");
     }
     if (query || key || value) return;
-    throw Error(GRAFT_E_INVALID,
-                "query, key and value are all false, so nothing would be trained.");
+    refuse("query, key and value are all false, so nothing would be trained.");
   }
 
   /// At one place all have an adapter or none, and of one width.
+  void check(const Site& t, std::size_t i) const {
+    const Bottleneck &first = fused[0], &other = fused[i];
+    if (other.wants(t) != first.wants(t)) {
+      refuse("only one of '", paths[0], "' and '", paths[i], "' has an adapter at '", t.name(),
+             "'; all that are fused must have theirs at the same places.");
+    }
+    if (!other.wants(t) || other.width(t) == first.width(t)) return;
+    refuse("the adapters have different widths: '", paths[0], "' has ", first.width(t), " at '",
+           t.name(), "', '", paths[i], "' ", other.width(t), ". Fuse adapters of one reduction.");
+  }
+
   std::optional<State> attach(const Site& t) const {
     State s;
     const std::int64_t n = t.out_features();
+    const std::uint32_t own = GRAFT_PARAM_FROZEN | GRAFT_PARAM_NOSAVE;
     for (std::size_t i = 0; i < fused.size(); ++i) {
-      const Bottleneck& net = fused[i];
-      if (net.wants(t) != fused[0].wants(t)) {
-        throw Error(GRAFT_E_INVALID,
-                    "only one of '" + paths[0] + "' and '" + paths[i] + "' has an adapter at '" +
-                        t.name() + "'; all that are fused must have theirs at the same places.");
-      }
-      if (!net.wants(t)) continue;
-      if (net.width(t) != fused[0].width(t)) {
-        throw Error(GRAFT_E_INVALID, "the adapters have different widths: '" + paths[0] + "' has " +
-                                         std::to_string(fused[0].width(t)) + " at '" + t.name() +
-                                         "', '" + paths[i] + "' " + std::to_string(net.width(t)) +
-                                         ". Fuse adapters of one reduction.");
-      }
-      const auto param = [&](const std::string& of, std::initializer_list<std::int64_t> dims,
-                             Init) {
-        return t.param((names[i] + "." + of).c_str(), dims,
-                       Init::adapter(paths[i].c_str(), of.c_str()),
-                       GRAFT_PARAM_FROZEN | GRAFT_PARAM_NOSAVE);
-      };
-      s.nets.push_back(net.attach(t, param));
+      check(t, i);
+      if (!fused[i].wants(t)) continue;
+      s.nets.push_back(fused[i].attach(t, [&](const auto& of, auto dims, Init) {
+        const Init init = Init::adapter(paths[i].c_str(), of.c_str());
+        return t.param((names[i] + "." + of).c_str(), dims, init, own);
+      }));
     }
     if (s.nets.empty()) return std::nullopt;
-    const auto linear = [&](const std::string& of) {
-      return LinearParams{t.param((of + ".weight").c_str(), {n, n}, Init::normal(0.02)),
-                          t.param((of + ".bias").c_str(), {n}, Init::zeros())};
-    };
-    if (query) s.query = linear("query");
-    if (key) s.key = linear("key");
-    if (value) {
-      s.value = t.param("value.weight", {n, n}, identity ? Init::eye(1e-6) : Init::normal(0.02),
-                        GRAFT_PARAM_WIDE);
-      s.one =
-          t.param("one", {n, n}, Init::eye(),
-                  GRAFT_PARAM_WIDE | GRAFT_PARAM_FROZEN | GRAFT_PARAM_NOSAVE | GRAFT_PARAM_SHARED);
-    }
+    if (query) s.query = linear(declare_at(t), "query", n, n, Init::normal(0.02));
+    if (key) s.key = linear(declare_at(t), "key", n, n, Init::normal(0.02));
+    if (!value) return s;
+    const Init begin = identity ? Init::eye(1e-6) : Init::normal(0.02);
+    s.value = t.param("value.weight", {n, n}, begin, GRAFT_PARAM_WIDE);
+    s.one = t.param("one", {n, n}, Init::eye(), own | GRAFT_PARAM_WIDE | GRAFT_PARAM_SHARED);
     return s;
   }
 
@@ -129,23 +109,19 @@ struct AdapterFusion {
     const Value asked = query_before && !last.parallel ? block : in;
     const Value q = query ? s.query(h, asked) : asked;
     const Value v = value ? h(s.value).cast(x.dtype()) : Value();
-    std::vector<Value> u;
-    std::vector<graft_tensor*> scores;
+    std::vector<Value> u, scores;
     for (std::size_t i = 0; i < fused.size(); ++i) {
       Value up = fused[i](s.nets[i], h, in);
       if (residual_before) up = up + own;
-      scores.push_back((q * (key ? s.key(h, up) : up)).sum(-1, true).tensor());
+      scores.push_back((q * (key ? s.key(h, up) : up)).sum(-1, true));
       u.push_back(value && value_first ? up.mmT(v) : up);
     }
-    graft_ctx* ctx = x.ctx();
-    const Value all(
-        ctx, ctx->ops->concat(ctx, scores.data(), static_cast<std::uint32_t>(scores.size()), 1));
-    const Value p = all.dropout(dropout).softmax();
+    const Value p = concat(scores, 1).dropout(dropout).softmax();
     Value y;
     for (std::size_t i = 0; i < u.size(); ++i) {
       const auto at = static_cast<std::int64_t>(i);
       const Value part = u[i] * p.slice(1, at, at + 1);
-      y = i == 0 ? part : y + part;
+      y = y ? y + part : part;
     }
     if (value && !value_first) y = y.mmT(v);
     if (!residual_before) y = y + own;
@@ -160,8 +136,12 @@ struct AdapterFusion {
     return (d * d).sum(-1).sum(0, true) * 0.01;
   }
 
-  bool query, key, value, query_before, residual_before, value_first, identity, regularized;
-  double dropout;
+  Config c;
+  bool query = c.flag("/query"), key = c.flag("/key"), value = c.flag("/value");
+  bool query_before = c.flag("/query_before"), residual_before = c.flag("/residual_before");
+  bool value_first = c.flag("/value_before_softmax"), regularized = c.flag("/regularization");
+  bool identity = c.str("/value_init") == "identity";
+  double dropout = c.f64("/dropout");
   std::vector<std::string> names, paths;
   std::vector<Bottleneck> fused;
 };

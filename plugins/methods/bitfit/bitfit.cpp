@@ -20,10 +20,9 @@ struct BitFit {
 
   void plan(const std::vector<Site>& sites) const {
     if (std::any_of(sites.begin(), sites.end(), [](const Site& t) { return t.has_bias(); })) return;
-    throw Error(GRAFT_E_INVALID,
-                "none of the " + std::to_string(sites.size()) +
-                    " targeted modules has a bias, so there is nothing to train. Choose a model "
-                    "with biases, or train its norms with ln_tuning.");
+    refuse("none of the ", sites.size(),
+           " targeted modules has a bias, so there is nothing to train. ",
+           "Choose a model with biases, or train its norms with ln_tuning.");
   }
 
   std::optional<State> attach(const Site& t) const {

@@ -9,7 +9,7 @@
 //
 // Source: Liu et al. 2024, "DoRA: Weight-Decomposed Low-Rank Adaptation" (arXiv:2402.09353),
 // eq. (5) and section 4.3 for the detached norm.
-#include <graft/plugin_lowrank.hpp>
+#include <graft/plugin_pair.hpp>
 
 namespace {
 using namespace graft::plugin;
@@ -31,63 +31,60 @@ struct Dora {
       "ignored": [)" GRAFT_LORA_IGNORED "]}";
 
   struct State {
-    Param a, b, m, norm;  // norm: that of W, which stays
-    double scale;
+    Pair pair;
+    Param m, norm;  // norm: that of W, which stays
   };
 
-  explicit Dora(Config c) : dropout(c.f64("/dropout")), gaussian(c.str("/init") == "gaussian") {}
+  explicit Dora(Config c) : dropout(c.f64("/dropout")), how{std::string(c.str("/init"))} {}
 
   State attach(const Site& t) const {
-    const std::int64_t r = t.config().i64("/rank"), in = t.in_features(), out = t.out_features();
+    const Pair pair = Pair::attach(t, how, t.config().i64("/rank"), t.config().f64("/alpha"),
+                                   t.config().flag("/rslora"));
     const bool table = t.kind() == GRAFT_SITE_EMBEDDING;
-    const Init of_a =
-        gaussian ? Init::normal(1.0 / static_cast<double>(r)) : Init::kaiming_uniform();
     const Init norm = table ? Init::column_norm("weight") : Init::row_norm("weight");
-    return {
-        t.param(table ? "lora_embedding_A" : "lora_A.weight", {r, in},
-                table ? Init::zeros() : of_a),
-        t.param(table ? "lora_embedding_B" : "lora_B.weight", {out, r},
-                table ? Init::normal(1) : Init::zeros()),
-        t.param("lora_magnitude_vector", {out}, norm, GRAFT_PARAM_WIDE),
-        t.param("norm", {out}, norm, GRAFT_PARAM_WIDE | GRAFT_PARAM_FROZEN | GRAFT_PARAM_NOSAVE),
-        lora_scale(t.config())};
+    const std::uint32_t own = GRAFT_PARAM_WIDE | GRAFT_PARAM_FROZEN | GRAFT_PARAM_NOSAVE;
+    return {pair, t.param("lora_magnitude_vector", {pair.out}, norm, GRAFT_PARAM_WIDE),
+            t.param("norm", {pair.out}, norm, own)};
   }
 
   // g = m / n. `columns`: W is [in, out], an embedding's.
   Value gain(const State& s, const Hook& h, bool columns) const {
-    const Value a = h(s.a), b = h(s.b), w = h.weight(), m = h(s.m), norm = h(s.norm);
+    const Value a = h(s.pair.a), b = h(s.pair.b), w = h.weight(), m = h(s.m), norm = h(s.norm);
+    const double scale = s.pair.scale;
     const Value c = columns ? w.tmm(a.t()) : w.mmT(a);
     const Value cross = (c * b).cast(m.dtype()), square = (b.mm(a.mmT(a)) * b).cast(m.dtype());
-    const Value sums = (cross * (2 * s.scale) + square * (s.scale * s.scale)).sum(-1);
+    const Value sums = (cross * (2 * scale) + square * (scale * scale)).sum(-1);
     return m / (norm * norm + sums).detach().sqrt();
   }
 
   void forward(const State& s, const Hook& h) const {
-    const Value x = h.in(), a = h(s.a), b = h(s.b), y = h.next();
+    const Value x = h.in(), y = h.next(), t = h.strength().cast(h(s.m).dtype());
     const bool table = h.kind() == GRAFT_SITE_EMBEDDING;
-    const Value g = gain(s, h, table) * h.strength().cast(h(s.m).dtype());
-    const Value less = h.strength().cast(g.dtype());
+    const Value g = gain(s, h, table) * t + (1.0 - t);
+    // With strength t the part of W is scaled by g, that of s B A by t m / n: what is less there is in B.
+    const Value less = 1.0 - (1.0 - t) / (g + 1e-15);
+    const Value b = h(s.pair.b) * less.cast(y.dtype()).reshape({s.pair.out, 1});
     const Value dropped = table ? x : x.dropout(dropout);
-    const Value u = table ? x.gather_from(a.t()) : dropped.mmT(a);
-    Value core = y;
-    if (dropped.tensor() != x.tensor()) {
-      core = dropped.mmT(h.weight());
-    } else if (h.bias() && !table) {
-      core = y - h.bias();
-    }
-    h.out(y + core * (g - less).cast(y.dtype()) + (u * s.scale).mmT(b) * g.cast(y.dtype()));
+    const bool drops = dropped.tensor() != x.tensor();
+    const bool biased = h.bias() && !table;
+    const Value w = drops ? dropped.mmT(h.weight()) : biased ? y - h.bias() : y;
+    const Value u = table ? s.pair.thin(h, 0) : dropped.mmT(h(s.pair.a));
+    const Value v = w + (u * s.pair.scale).mmT(b);
+    const bool wide = g.dtype() == y.dtype();  // else g would lose what differs from 1
+    const Value made = wide ? v * g : v + v * (g - 1.0).cast(y.dtype());
+    h.out(drops ? (y - w) + made : biased ? made + h.bias() : made);
   }
 
   Merged merge(const State& s, const Hook& h) const {
     const bool table = h.kind() == GRAFT_SITE_EMBEDDING;
-    const Value ba = h(s.b).mm(h(s.a)) * s.scale, w = h.weight();
-    const Value v = w + (table ? ba.t() : ba), g = gain(s, h, table).cast(w.dtype());
+    const Value w = h.weight(), v = w + s.pair.matrix(h) * s.pair.scale;
+    const Value g = gain(s, h, table).cast(w.dtype());
     const Value scaled = v * (table ? g : g.reshape({g.dim(0), 1}));
-    return {w + (scaled - w) * h.strength(), h.bias()};
+    return h.plus((scaled - w) * h.strength());
   }
 
   double dropout;
-  bool gaussian;
+  PairInit how;
 };
 
 }  // namespace

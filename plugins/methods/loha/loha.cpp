@@ -15,11 +15,9 @@ struct Loha {
   static constexpr const char* schema =
       R"({)" GRAFT_LORA_TARGETS
       R"(, "type": "object", "additionalProperties": false, "properties": {)" GRAFT_RANK_OPTIONS
-      R"(, "init": {"type": "string", "enum": ["identity", "random"], "default": "identity",
-        "description": "identity: B2 is 0. random: all are kaiming uniform"}}})";
-  static constexpr const char* storage = R"({"peft_type": "LOHA", "fields": {)" GRAFT_RANK_FIELDS
-                                         R"(, "init": {"key": "init_weights",
-                    "values": {"identity": [true], "random": [false]}}},
+      ", " GRAFT_IDENTITY_OPTION("identity: B2 is 0. random: all are kaiming uniform") "}}";
+  static constexpr const char* storage =
+      R"({"peft_type": "LOHA", "fields": {)" GRAFT_RANK_FIELDS ", " GRAFT_IDENTITY_FIELD R"(},
       "constants": {"rank_dropout": 0.0, "module_dropout": 0.0, "use_effective_conv2d": false}})";
 
   struct State {
@@ -42,9 +40,7 @@ struct Loha {
     return h(s.a1).mm(h(s.b1)) * h(s.a2).mm(h(s.b2)) * (h.strength() * s.scale);
   }
   void forward(const State& s, const Hook& h) const { h.out(h.next() + h.in().mmT(update(s, h))); }
-  Merged merge(const State& s, const Hook& h) const {
-    return {h.weight() + update(s, h), h.bias()};
-  }
+  Merged merge(const State& s, const Hook& h) const { return h.plus(update(s, h)); }
 
   bool random;
 };

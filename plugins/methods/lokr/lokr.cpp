@@ -92,7 +92,7 @@ struct Lokr {
   Merged merge(const State& s, const Hook& h) const {
     const Value c = s.c(h).reshape({s.ol, 1, s.im, 1}), d = s.d(h).reshape({1, s.ok, 1, s.in});
     const Value update = (c * d).reshape({s.ol * s.ok, s.im * s.in});
-    return {h.weight() + update * (h.strength() * s.scale), h.bias()};
+    return h.plus(update * (h.strength() * s.scale));
   }
 
   std::int64_t factor;

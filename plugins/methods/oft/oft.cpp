@@ -30,15 +30,13 @@ struct Oft {
       "neumann": {"type": "boolean", "default": true,
         "description": "the Cayley-Neumann series instead of the exact inverse"},
       "terms": {"type": "integer", "minimum": 1, "default": 5, "description": "of the series"},
-      "init": {"type": "string", "enum": ["identity", "random"], "default": "identity",
-        "description": "identity: nothing turns. random: Q is normal, 0.1"}
-    }})";
+      )" GRAFT_IDENTITY_OPTION("identity: nothing turns. random: Q is normal, 0.1") "}}";
   static constexpr const char* storage = R"({
     "peft_type": "OFT",
     "fields": {"block_size": {"key": "oft_block_size", "missing": 32}, "blocks": "r",
                "share": "block_share", "neumann": "use_cayley_neumann",
                "terms": "num_cayley_neumann_terms",
-               "init": {"key": "init_weights", "values": {"identity": [true], "random": [false]}}},
+               )" GRAFT_IDENTITY_FIELD R"(},
     "constants": {"bias": "none", "fan_in_fan_out": false, "module_dropout": 0.0, "coft": false},
     "ignored": ["eps"]
   })";
@@ -56,8 +54,7 @@ struct Oft {
         neumann(c.flag("/neumann")),
         random(c.str("/init") == "random") {
     if ((size == 0) == (blocks == 0)) {
-      throw Error(GRAFT_E_INVALID, "block_size is " + std::to_string(size) + " and blocks is " +
-                                       std::to_string(blocks) + "; give one of them, the other 0.");
+      refuse("block_size is ", size, " and blocks is ", blocks, "; give one of them, the other 0.");
     }
   }
 
@@ -67,11 +64,8 @@ struct Oft {
       std::int64_t less = given, more = given;
       while (in % less != 0) --less;
       while (more < in && in % more != 0) ++more;
-      throw Error(GRAFT_E_INVALID, std::string(size > 0 ? "block_size " : "blocks ") +
-                                       std::to_string(given) + " does not divide the " +
-                                       std::to_string(in) + " inputs of '" + t.name() + "'; " +
-                                       std::to_string(less) + " and " +
-                                       std::to_string(std::min(more, in)) + " do.");
+      refuse(size > 0 ? "block_size " : "blocks ", given, " does not divide the ", in,
+             " inputs of '", t.name(), "'; ", less, " and ", std::min(more, in), " do.");
     }
     const std::int64_t b = size > 0 ? size : in / blocks;
     return {t.param("oft_R.weight", {share ? 1 : in / b, b * (b - 1) / 2},
@@ -103,7 +97,7 @@ struct Oft {
   }
 
   Merged merge(const State& s, const Hook& h) const {
-    return {h.weight() + turned(s, h, h.weight(), true) * h.strength(), h.bias()};
+    return h.plus(turned(s, h, h.weight(), true) * h.strength());
   }
 
   std::int64_t size, blocks, terms;

@@ -7,8 +7,8 @@
 //
 // Source: Li and Liang 2021, "Prefix-Tuning: Optimizing Continuous Prompts for Generation"
 // (arXiv:2101.00190), eq. (3) and section 4.3 for the projection.
-#include <cmath>
-#include <graft/plugin.hpp>
+#include <graft/plugin_layers.hpp>
+#include <graft/plugin_virtual.hpp>
 
 namespace {
 using namespace graft::plugin;
@@ -18,8 +18,7 @@ struct Prefix {
   static constexpr std::uint32_t kinds = GRAFT_SITE_ATTN_KV;
   static constexpr const char* schema = R"({
     "type": "object", "additionalProperties": false, "x-graft-targets": ".*", "properties": {
-      "tokens": {"type": "integer", "minimum": 1, "default": 20,
-        "description": "how many virtual tokens"},
+      )" GRAFT_VIRTUAL_OPTION R"(,
       "projection": {"type": "boolean", "default": false,
         "description": "make keys and values by a network with one hidden layer"},
       "hidden": {"type": ["integer", "null"], "default": null,
@@ -27,18 +26,18 @@ struct Prefix {
       "init": {"type": "string", "enum": ["normal", "zero"], "default": "normal"}
     }})";
   static constexpr const char* storage = R"({
-    "peft_type": "PREFIX_TUNING", "host": ["modules_to_save"],
-    "fields": {"tokens": "num_virtual_tokens", "projection": "prefix_projection",
+    "peft_type": "PREFIX_TUNING", )" GRAFT_VIRTUAL_STORED R"(,
+    "fields": {)" GRAFT_VIRTUAL_FIELD R"(, "projection": "prefix_projection",
                "hidden": "encoder_hidden_size",
                "init": {"key": "init_weights", "values": {"normal": [null], "zero": ["zero"]}}},
     "constants": {"num_transformer_submodules": 1},
     "model": {"token_dim": "kv_features", "num_attention_heads": "kv_heads", "num_layers": "layers"},
-    "tensors": {"prompt": "prompt_embeddings"},
     "computed": ["prompt_embeddings"], "beside": {"projection": false}
   })";
 
   struct State {
-    Param table, embedding, a, a_bias, b, b_bias;
+    Param table, embedding;
+    LinearParams first, second;
     std::int64_t layer, heads, dim;
   };
 
@@ -52,30 +51,25 @@ struct Prefix {
 
   State attach(const Site& t) {
     t.virtual_tokens(tokens);
-    State s{{}, {}, {}, {}, {}, {}, attached++, t.n_heads(), t.head_dim()};
-    const std::int64_t kv = s.heads * s.dim, all = 2 * layers * kv, h = hidden > 0 ? hidden : kv;
-    const Init init = zero ? Init::zeros() : Init::normal(1);
+    State s{{}, {}, {}, {}, attached++, t.n_heads(), t.head_dim()};
+    const std::int64_t kv = s.heads * s.dim, all = 2 * layers * kv, n = hidden > 0 ? hidden : kv;
+    const Init none = Init::zeros();
     if (!projection) {
-      s.table = t.param("prompt", {tokens, all}, init, GRAFT_PARAM_SHARED);
+      s.table = t.param("prompt", {tokens, all}, zero ? none : Init::normal(1), GRAFT_PARAM_SHARED);
       return s;
     }
-    const std::uint32_t flags = GRAFT_PARAM_SHARED | GRAFT_PARAM_BESIDE;
-    const auto linear = [&](const char* weight, const char* bias, std::int64_t out, std::int64_t in,
-                            bool none, Param& w, Param& b_) {
-      const double bound = 1 / std::sqrt(static_cast<double>(in));
-      w = t.param(weight, {out, in}, none ? Init::zeros() : Init::uniform(bound), flags);
-      b_ = t.param(bias, {out}, none ? Init::zeros() : Init::uniform(bound), flags);
-    };
-    s.embedding = t.param("embedding.weight", {tokens, kv}, Init::normal(1), flags);
-    linear("transform.0.weight", "transform.0.bias", h, kv, false, s.a, s.a_bias);
-    linear("transform.2.weight", "transform.2.bias", all, h, zero, s.b, s.b_bias);
+    const Declare param = declare_at(t, GRAFT_PARAM_SHARED | GRAFT_PARAM_BESIDE);
+    const Init of_first = torch_init(kv), of_second = zero ? none : torch_init(n);
+    s.embedding = param("embedding.weight", {tokens, kv}, Init::normal(1));
+    s.first = linear(param, "transform.0", n, kv, of_first, of_first);
+    s.second = linear(param, "transform.2", all, n, of_second, of_second);
     return s;
   }
 
   static Value columns(const State& s, const Hook& h, std::int64_t from, std::int64_t to) {
     if (s.table.tensor) return h(s.table).slice(1, from, to);
-    const Value inner = (h(s.embedding).mmT(h(s.a)) + h(s.a_bias)).tanh();
-    return inner.mmT(h(s.b).slice(0, from, to)) + h(s.b_bias).slice(0, from, to);
+    const Value inner = s.first(h, h(s.embedding)).tanh();
+    return inner.mmT(h(s.second.weight).slice(0, from, to)) + h(s.second.bias).slice(0, from, to);
   }
 
   void forward(const State& s, const Hook& h) const {

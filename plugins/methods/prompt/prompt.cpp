@@ -2,7 +2,7 @@
 //
 // Source: Lester et al. 2021, "The Power of Scale for Parameter-Efficient Prompt Tuning"
 // (arXiv:2104.08691), section 2.
-#include <graft/plugin.hpp>
+#include <graft/plugin_virtual.hpp>
 
 namespace {
 using namespace graft::plugin;
@@ -12,8 +12,7 @@ struct Prompt {
   static constexpr std::uint32_t kinds = GRAFT_SITE_EMBEDDING;
   static constexpr const char* schema = R"({
     "type": "object", "additionalProperties": false, "x-graft-targets": ".*", "properties": {
-      "tokens": {"type": "integer", "minimum": 1, "default": 20,
-        "description": "how many virtual tokens"},
+      )" GRAFT_VIRTUAL_OPTION R"(,
       "init": {"type": "string", "enum": ["random", "vocabulary", "text"], "default": "random",
         "description": "normal, embeddings of tokens drawn at random, or those of init_text"},
       "init_text": {"type": "string", "default": "", "x-graft-tokens": true,
@@ -21,15 +20,13 @@ struct Prompt {
     }})";
   // How it began is not told: what was drawn is in the file.
   static constexpr const char* storage = R"({
-    "peft_type": "PROMPT_TUNING", "host": ["modules_to_save"],
-    "fields": {"tokens": "num_virtual_tokens",
+    "peft_type": "PROMPT_TUNING", )" GRAFT_VIRTUAL_STORED ", " GRAFT_VIRTUAL_EMBEDDED R"(,
+    "fields": {)" GRAFT_VIRTUAL_FIELD R"(,
                "init": {"key": "prompt_tuning_init",
                         "values": {"random": ["RANDOM", "SAMPLE_VOCAB", "TEXT"],
                                    "vocabulary": ["RANDOM"], "text": ["RANDOM"]}}},
     "constants": {"num_transformer_submodules": 1},
-    "model": {"token_dim": "hidden", "num_attention_heads": "heads", "num_layers": "layers"},
-    "ignored": ["prompt_tuning_init_text", "tokenizer_name_or_path", "tokenizer_kwargs"],
-    "tensors": {"prompt": "prompt_embeddings"}
+    "ignored": ["prompt_tuning_init_text", "tokenizer_name_or_path", "tokenizer_kwargs"]
   })";
 
   struct State {
@@ -39,7 +36,7 @@ struct Prompt {
   explicit Prompt(Config c) : tokens(c.i64("/tokens")), vocabulary(c.str("/init") == "vocabulary") {
     const std::uint32_t n = c.str("/init") == "text" ? c.count("/init_text") : 0;
     if (c.str("/init") == "text" && n == 0) {
-      throw Error(GRAFT_E_INVALID, "init is \"text\", but init_text is empty.");
+      refuse("init is \"text\", but init_text is empty.");
     }
     for (std::int64_t i = 0; n > 0 && i < tokens; ++i) {
       const std::string path = "/init_text/" + std::to_string(i % n);

@@ -26,8 +26,7 @@ struct RandLora {
       "rank": {"type": "integer", "minimum": 1, "default": 32,
         "description": "Of each random product; the lower, the more are trained"},
       "alpha": {"type": "number", "default": 640, "description": "The update is scaled by alpha / rank"},
-      "dropout": {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0,
-        "description": "Dropout on the input of the update, in training"}
+      )" GRAFT_DROPOUT_OPTION R"(
     }})";
   static constexpr const char* storage = R"({
     "peft_type": "RANDLORA", "host": ["targets", "layers", "modules_to_save"],
@@ -46,19 +45,15 @@ struct RandLora {
 
   explicit RandLora(Config c)
       : rank(c.i64("/rank")),
-        scale(c.f64("/alpha") / static_cast<double>(rank)),
+        scale(lora_scale(c.f64("/alpha"), rank, false)),
         dropout(c.f64("/dropout")) {}
 
   std::int64_t products(std::int64_t small) const { return (small + rank - 1) / rank; }
 
   void plan(const std::vector<Site>& sites) {
-    std::int64_t in = 0, out = 0;
-    for (const Site& site : sites) {
-      in = std::max(in, site.in_features());
-      out = std::max(out, site.out_features());
-    }
-    most_small = std::min(in, out);
-    most_large = std::max(in, out);
+    const Extents most = largest(sites);
+    most_small = std::min(most.in, most.out);
+    most_large = std::max(most.in, most.out);
   }
 
   State attach(const Site& t) const {
@@ -93,7 +88,7 @@ struct RandLora {
 
   Merged merge(const State& s, const Hook& h) const {
     const auto [right, left] = factors(s, h);
-    return {h.weight() + left.mm(right) * (h.strength() * scale), h.bias()};
+    return h.plus(left.mm(right) * (h.strength() * scale));
   }
 
   std::int64_t rank, most_small = 0, most_large = 0;

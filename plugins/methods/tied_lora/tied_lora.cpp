@@ -6,7 +6,6 @@
 //
 // Source: Renduchintala, Konuk and Kuchaiev 2023, "Tied-LoRA: Enhancing parameter efficiency of LoRA
 // with Weight Tying" (arXiv:2311.09578), eq. (2); what is trained tells its variants apart.
-#include <algorithm>
 #include <graft/plugin_lowrank.hpp>
 
 namespace {
@@ -21,8 +20,7 @@ struct TiedLora {
       "rank": {"type": "integer", "minimum": 1, "default": 8,
         "description": "Rows of the shared A, columns of the shared B"},
       "alpha": {"type": "number", "default": 16, "description": "The update is scaled by alpha / rank"},
-      "dropout": {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0,
-        "description": "Dropout on the input of A, in training"},
+      )" GRAFT_DROPOUT_OPTION R"(,
       "trained": {"type": "array", "minItems": 1, "default": ["A", "B", "u", "v"],
         "items": {"type": "string", "enum": ["A", "B", "u", "v"]},
         "description": "The others stay as they begin"}
@@ -34,13 +32,13 @@ struct TiedLora {
 
   explicit TiedLora(Config c)
       : rank(c.i64("/rank")),
-        scale(c.f64("/alpha") / static_cast<double>(rank)),
+        scale(lora_scale(c.f64("/alpha"), rank, false)),
         dropout(c.f64("/dropout")) {
     for (const std::string& part : c.strings("/trained")) trained += part;
     if (!trains('B') && !trains('v')) {
-      throw Error(GRAFT_E_INVALID,
-                  "trained names neither \"B\" nor \"v\", one of which begins at 0, so nothing "
-                  "would be learnt. Add one of them.");
+      refuse(
+          "trained names neither \"B\" nor \"v\", one of which begins at 0, so nothing would be ",
+          "learnt. Add one of them.");
     }
   }
 
@@ -64,13 +62,12 @@ struct TiedLora {
   }
 
   void forward(const State& s, const Hook& h) const {
-    const Value low = h.in().dropout(dropout).mmT(h(s.a)) * h(s.u);
-    h.out(h.next() + low.mmT(h(s.b)) * (h(s.v) * (h.strength() * scale)));
+    const Value v = h(s.v) * (h.strength() * scale);
+    h.out(h.next() + vector_update(h.in().dropout(dropout), h(s.a), h(s.u), h(s.b), v));
   }
 
   Merged merge(const State& s, const Hook& h) const {
-    const Value v = h(s.v), update = (h(s.b) * h(s.u)).mm(h(s.a)) * v.reshape({v.dim(0), 1});
-    return {h.weight() + update * (h.strength() * scale), h.bias()};
+    return h.plus(vector_matrix(h(s.a), h(s.u), h(s.b), h(s.v)) * (h.strength() * scale));
   }
 
   std::int64_t rank;

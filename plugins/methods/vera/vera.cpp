@@ -7,7 +7,6 @@
 //
 // Source: Kopiczko et al. 2023, "VeRA: Vector-based Random Matrix Adaptation" (arXiv:2310.11454),
 // eq. (2), section 3.2.
-#include <algorithm>
 #include <cmath>
 #include <graft/plugin_lowrank.hpp>
 
@@ -22,21 +21,19 @@ struct Vera {
       R"(, "type": "object", "additionalProperties": false, "properties": {
       "rank": {"type": "integer", "minimum": 1, "default": 256,
         "description": "Rows of the shared A, columns of the shared B"},
-      "dropout": {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0,
-        "description": "Dropout on the input of A, in training"},
+      )" GRAFT_DROPOUT_OPTION R"(,
       "d_initial": {"type": "number", "default": 0.1, "description": "Where the vector d begins"},
       "key": {"type": "integer", "minimum": 0, "maximum": 4294967295, "default": 0,
         "description": "Seed of the shared pair"},
       "save_projection": {"type": "boolean", "default": true,
         "description": "Keep the shared pair in the adapter's file"},
-      "init": {"type": "string", "enum": ["identity", "random"], "default": "identity",
-        "description": "identity: b is 0 and d is d_initial. random: b is 1, d is normal"}
-    }})";
+      )" GRAFT_IDENTITY_OPTION(
+          "identity: b is 0 and d is d_initial. random: b is 1, d is normal") "}}";
   static constexpr const char* storage = R"({
     "peft_type": "VERA", "host": ["targets", "layers", "modules_to_save"],
     "fields": {"rank": "r", "dropout": "vera_dropout", "d_initial": "d_initial",
                "key": "projection_prng_key", "save_projection": "save_projection",
-               "init": {"key": "init_weights", "values": {"identity": [true], "random": [false]}}},
+               )" GRAFT_IDENTITY_FIELD R"(},
     "constants": {"bias": "none", "fan_in_fan_out": false}
   })";
 
@@ -53,20 +50,15 @@ struct Vera {
         saved(c.flag("/save_projection")),
         random(c.str("/init") == "random") {}
 
-  void plan(const std::vector<Site>& sites) {
-    for (const Site& site : sites) {
-      most_in = std::max(most_in, site.in_features());
-      most_out = std::max(most_out, site.out_features());
-    }
-  }
+  void plan(const std::vector<Site>& sites) { most = largest(sites); }
 
   State attach(const Site& t) const {
     const std::uint32_t pair =
         GRAFT_PARAM_SHARED | GRAFT_PARAM_FROZEN | (saved ? 0 : std::uint32_t{GRAFT_PARAM_NOSAVE});
-    const double bound_a = std::sqrt(6.0 / static_cast<double>(most_in));
+    const double bound_a = std::sqrt(6.0 / static_cast<double>(most.in));
     const double bound_b = std::sqrt(6.0 / static_cast<double>(rank));
-    return {t.param("vera_A", {rank, most_in}, Init::torch_uniform(bound_a, key, 0), pair),
-            t.param("vera_B", {most_out, rank}, Init::torch_uniform(bound_b, key, rank * most_in),
+    return {t.param("vera_A", {rank, most.in}, Init::torch_uniform(bound_a, key, 0), pair),
+            t.param("vera_B", {most.out, rank}, Init::torch_uniform(bound_b, key, rank * most.in),
                     pair),
             t.param("vera_lambda_d", {rank}, random ? Init::normal(1) : Init::constant(d_initial)),
             t.param("vera_lambda_b", {t.out_features()}, random ? Init::ones() : Init::zeros()),
@@ -76,17 +68,17 @@ struct Vera {
 
   void forward(const State& s, const Hook& h) const {
     const Value a = h(s.a).slice(1, 0, s.in), b = h(s.b).slice(0, 0, s.out);
-    const Value u = h.in().dropout(dropout).mmT(a) * h(s.d);
-    h.out(h.next() + u.mmT(b) * (h(s.scale) * h.strength()));
+    const Value v = h(s.scale) * h.strength();
+    h.out(h.next() + vector_update(h.in().dropout(dropout), a, h(s.d), b, v));
   }
 
   Merged merge(const State& s, const Hook& h) const {
     const Value a = h(s.a).slice(1, 0, s.in), b = h(s.b).slice(0, 0, s.out);
-    const Value update = (b * h(s.d)).mm(a) * h(s.scale).reshape({s.out, 1});
-    return {h.weight() + update * h.strength(), h.bias()};
+    return h.plus(vector_matrix(a, h(s.d), b, h(s.scale)) * h.strength());
   }
 
-  std::int64_t rank, key, most_in = 0, most_out = 0;
+  std::int64_t rank, key;
+  Extents most;
   double dropout, d_initial;
   bool saved, random;
 };

@@ -1,16 +1,18 @@
-// EVA: A begins as the principal components of what goes into its layer, and the ranks go to the
+// graft/plugin_eva.hpp: EVA. A begins as the principal components of what goes into its layer, and the ranks go to the
 // layers where they explain most of it.
 //
 // Source: Paischer et al. 2024, "One Initialization to Rule them All: Fine-tuning via Explained Variance
 // Adaptation" (arXiv:2410.07170), algorithm 1.
-#pragma once
+#ifndef GRAFT_PLUGIN_EVA_HPP
+#define GRAFT_PLUGIN_EVA_HPP
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <graft/plugin_lowrank.hpp>
 #include <map>
 #include <string>
 #include <vector>
+
+#include "plugin.hpp"
 
 #define GRAFT_EVA_OPTION                                                                              \
   R"("eva_config": {"type": "object", "additionalProperties": false, "description": "Of init eva", )" \
@@ -27,8 +29,8 @@
   R"("adjust_scaling_factors": {"type": "boolean", "default": true, )"                                \
   R"("description": "alpha grows and falls with the rank"}}})"
 
-namespace {
-using namespace graft::plugin;
+#pragma GCC visibility push(hidden)
+namespace graft::plugin {
 
 class Eva {
  public:
@@ -47,11 +49,16 @@ class Eva {
   }
 
   bool any() const { return !found_.empty(); }
-  bool adjusts() const { return adjust_; }
   /// Of a site; nullptr where nothing was seen of it.
   const Found* at(const std::string& site) const {
     const auto it = found_.find(site);
     return it == found_.end() ? nullptr : &it->second;
+  }
+  /// What alpha of a site with so many ranks is multiplied by.
+  double growth(const std::string& site, std::int64_t rank) const {
+    const Found* f = at(site);
+    if (!f || !adjust_ || f->rank == rank) return 1;
+    return static_cast<double>(f->rank) / static_cast<double>(rank);
   }
 
   void observe(graft_input_pass& pass, const std::vector<Site>& sites) {
@@ -112,4 +119,6 @@ class Eva {
   std::map<std::string, Found> found_;
 };
 
-}  // namespace
+}  // namespace graft::plugin
+#pragma GCC visibility pop
+#endif

@@ -1,36 +1,42 @@
-// Rows of some tokens in an embedding, and in a head that is tied to it, trained beside LoRA. They stand
-// in for rows of the base: with D the rows less those of the base and S [n, vocabulary] choosing them,
+// graft/plugin_tokens.hpp: rows of some tokens in an embedding, and in a head that is tied to it, trained
+// beside a method's own parameters. They stand in for rows of the base: with D the rows less those of the
+// base and S [n, vocabulary] choosing them,
 //
 //   embedding   y = W[ids] + (S^T)[ids] D          head   y = x W^T + x D^T S
 //
-// Names of options and tensors are PEFT's (trainable_token_indices).
-#pragma once
+// Names of tensors are PEFT's (trainable_token_indices).
+#ifndef GRAFT_PLUGIN_TOKENS_HPP
+#define GRAFT_PLUGIN_TOKENS_HPP
 #include <algorithm>
-#include <graft/plugin.hpp>
 #include <string>
 #include <vector>
 
-namespace {
+#include "plugin.hpp"
+
+/// A property of a schema: sites are then the embedding and such a head, for these tokens, too.
+#define GRAFT_TOKENS_OPTION                                                                 \
+  R"("trainable_tokens": {"type": "array", "items": {"type": "integer", "minimum": 0}, )"   \
+  R"("default": [], "x-graft-vocabulary": true, "description": "Tokens whose rows of the )" \
+  R"(embedding are trained, also in a head tied to it"})"
+
+#pragma GCC visibility push(hidden)
+namespace graft::plugin {
 
 struct Tokens {
-  graft::plugin::Param rows, before, chosen;
+  Param rows, before, chosen;
 };
 
 /// `embedding`: its name, which the rows have also at the head.
-Tokens attach_tokens(const graft::plugin::Site& site, const std::vector<std::int32_t>& tokens,
-                     const std::string& embedding) {
-  using graft::plugin::Error;
-  using graft::plugin::Init;
+inline Tokens attach_tokens(const Site& site, const std::vector<std::int32_t>& tokens,
+                            const std::string& embedding) {
   const bool table = site.kind() == GRAFT_SITE_EMBEDDING;
   const std::int64_t vocabulary = table ? site.in_features() : site.out_features();
   for (auto token = tokens.begin(); token != tokens.end(); ++token) {
-    const std::string named = "trainable_tokens names " + std::to_string(*token);
     if (*token >= vocabulary) {
-      throw Error(GRAFT_E_INVALID,
-                  named + "; the model has the tokens 0 to " + std::to_string(vocabulary - 1));
+      refuse("trainable_tokens names ", *token, "; the model has the tokens 0 to ", vocabulary - 1);
     }
     if (std::find(tokens.begin(), token, *token) != token) {
-      throw Error(GRAFT_E_INVALID, named + " twice");
+      refuse("trainable_tokens names ", *token, " twice");
     }
   }
   const auto n = static_cast<std::int64_t>(tokens.size());
@@ -44,7 +50,7 @@ Tokens attach_tokens(const graft::plugin::Site& site, const std::vector<std::int
 }
 
 /// What they add to the output of the site.
-graft::plugin::Value token_update(const Tokens& t, const graft::plugin::Hook& h) {
+inline Value token_update(const Tokens& t, const Hook& h) {
   const auto change = (h(t.rows) - h(t.before)) * h.strength(), chosen = h(t.chosen);
   const auto x = h.in();
   return h.kind() == GRAFT_SITE_EMBEDDING ? x.gather_from(chosen.t()).mm(change)
@@ -52,8 +58,10 @@ graft::plugin::Value token_update(const Tokens& t, const graft::plugin::Hook& h)
 }
 
 /// What they add to its weight.
-graft::plugin::Value token_change(const Tokens& t, const graft::plugin::Hook& h) {
+inline Value token_change(const Tokens& t, const Hook& h) {
   return h(t.chosen).tmm(h(t.rows) - h(t.before)) * h.strength();
 }
 
-}  // namespace
+}  // namespace graft::plugin
+#pragma GCC visibility pop
+#endif
