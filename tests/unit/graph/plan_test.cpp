@@ -1,11 +1,13 @@
 // Plans: memory is never shared by values that live at the same time, rewrites change no result.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
 
 #include "core/graph/differentiate.hpp"
+#include "core/graph/passes.hpp"
 #include "core/graph/program.hpp"
 #include "tests/unit/base/expect_error.hpp"
 #include "tests/unit/graph/ref_device.hpp"
@@ -318,6 +320,29 @@ TEST(Plan, TilesFallBackWhereTheyMust) {
     Plan plan;
     expect_near(run(record(inside), options, &plan), whole, "tiles");
     EXPECT_EQ(plan.tiled_begin == plan.tiled_end, inside);
+  }
+}
+
+// x + v g: made again where the backward pass keeps x and v anyway, kept where v is not.
+TEST(Plan, SumsOfWhatIsKeptAreMadeAgain) {
+  for (const bool kept : {true, false}) {
+    Graph graph;
+    Recorder r(graph);
+    r.at("layer", 0);
+    const ValueId in = r.leaf(Role::kWeight, 0, GRAFT_F64, {3, 4}, "in");
+    const ValueId w = r.leaf(Role::kWeight, 1, GRAFT_F64, {4, 4}, "w");
+    const ValueId x = r.matmul(in, w), v = r.matmul(x, w);
+    const ValueId sum = r.add(x, r.mul(v, r.leaf(Role::kWeight, 2, GRAFT_F64, {4}, "g")));
+    const std::size_t forward = graph.nodes.size();
+    for (const ValueId read : {sum, x, kept ? v : in}) r.matmul(read, w);
+    for (std::size_t i = forward; i < graph.nodes.size(); ++i) {
+      graph.nodes[i].direction = Direction::kBackward;
+    }
+    recompute(graph, Recompute::kLean);
+    const auto again = std::count_if(graph.nodes.begin(), graph.nodes.end(), [](const Node& node) {
+      return node.direction == Direction::kBackward && node.op->name == "add";
+    });
+    EXPECT_EQ(again, kept ? 1 : 0);
   }
 }
 
