@@ -1,5 +1,5 @@
 // How fast a tokenizer loads and encodes. bench/text.py sets it beside PyPI's `tokenizers`.
-//   bench-text MODEL LINES.jsonl THREADS     each line a JSON string, one text
+//   bench-text MODEL LINES.jsonl THREADS [PASSES]     each line a JSON string, one text; the seconds of each pass
 //   bench-text MODEL --runs                  seconds for a megabyte of one thing
 //   bench-text MODEL --load                  seconds to load, as all others say too
 #include <algorithm>
@@ -36,7 +36,7 @@ void runs(const Tokenizer& tokenizer) {
   }
 }
 
-int measure(const Tokenizer& tokenizer, const char* file, unsigned threads) {
+int measure(const Tokenizer& tokenizer, const char* file, unsigned threads, int passes) {
   std::vector<std::string> texts;
   std::size_t bytes = 0;
   std::ifstream lines(file);
@@ -52,17 +52,18 @@ int measure(const Tokenizer& tokenizer, const char* file, unsigned threads) {
       }
     }
   };
-  double best = 1e9;
-  for (int repeat = 0; repeat < 3; ++repeat) {
+  Json seconds = Json::array();
+  for (int pass = 0; pass < passes; ++pass) {
     next = tokens = 0;
-    best = std::min(best, seconds_of([&] {
-                      std::vector<std::thread> others;
-                      for (unsigned i = 1; i < threads; ++i) others.emplace_back(work);
-                      work();
-                      for (std::thread& other : others) other.join();
-                    }));
+    seconds.push_back(seconds_of([&] {
+      std::vector<std::thread> others;
+      for (unsigned i = 1; i < threads; ++i) others.emplace_back(work);
+      work();
+      for (std::thread& other : others) other.join();
+    }));
   }
-  std::printf("{\"seconds\": %.4f, \"bytes\": %zu, \"tokens\": %zu}\n", best, bytes, tokens.load());
+  std::printf("{\"seconds\": %s, \"bytes\": %zu, \"tokens\": %zu}\n", seconds.dump().c_str(), bytes,
+              tokens.load());
   return 0;
 }
 
@@ -71,7 +72,7 @@ int measure(const Tokenizer& tokenizer, const char* file, unsigned threads) {
 int main(int argc, char** argv) {
   if (argc < 3) {
     std::fprintf(stderr,
-                 "usage: bench-text MODEL LINES.jsonl THREADS | bench-text MODEL --runs | "
+                 "usage: bench-text MODEL LINES.jsonl THREADS [PASSES] | bench-text MODEL --runs | "
                  "bench-text MODEL --load\n");
     return 2;
   }
@@ -81,7 +82,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "load %.4f\n", load);
     if (std::string(argv[2]) == "--load") return 0;
     if (std::string(argv[2]) != "--runs") {
-      return measure(tokenizer, argv[2], argc > 3 ? static_cast<unsigned>(std::stoul(argv[3])) : 1);
+      return measure(tokenizer, argv[2], argc > 3 ? static_cast<unsigned>(std::stoul(argv[3])) : 1,
+                     argc > 4 ? std::stoi(argv[4]) : 3);
     }
     runs(tokenizer);
     return 0;

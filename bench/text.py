@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Tokenizing speed of graft beside PyPI's `tokenizers`, on the same 20 MB of mixed text, in one run.
 
-    bench/text.py [--program build/bin/bench-text] [--megabytes 20] [--threads 1 2] [--large] MODEL...
+    bench/text.py [--program build/bin/bench-text] [--megabytes 20] [--threads 1 2] [--passes 2] [--large] [--folder F] MODEL...
 
 MODEL is a folder with tokenizer.json, or one of unigram, wordpiece and wordlevel, which are trained on the spot as
 XLM-R, BERT and plain words have it. Python must have `tokenizers` (scripts/parity/peers.sh makes one that has). For
 each model: MB/s on one thread and on two, of both; then seconds for a megabyte of one thing, and seconds to load.
---large: seconds to load made vocabularies of 250,000 entries, in processes of their own.
+--passes: of each over the texts, in one process; the first is told too. --large: seconds to load made vocabularies of
+250,000 entries, in processes of their own. --folder: keeps the texts and what is trained for the next call.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -52,6 +54,9 @@ def mixed_text(size):
 def trained(kind, folder):
     """A tokenizer of this kind over the same sort of text."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    path = pathlib.Path(folder) / kind
+    if path.exists():
+        return str(path)
     texts = mixed_text(4e6)
     if kind == "wordpiece":
         tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
@@ -68,7 +73,6 @@ def trained(kind, folder):
         trainer = trainers.UnigramTrainer(vocab_size=20000, show_progress=False, unk_token="<unk>", special_tokens=["<unk>"])
         texts = texts[::8]
     tokenizer.train_from_iterator(texts, trainer)
-    path = pathlib.Path(folder) / kind
     path.mkdir()
     tokenizer.save(str(path / "tokenizer.json"))
     return str(path)
@@ -121,13 +125,13 @@ start = time.perf_counter()
 tokenizer = Tokenizer.from_file(sys.argv[1] + "/tokenizer.json")
 load = time.perf_counter() - start
 texts = [json.loads(line) for line in open(sys.argv[2], encoding="utf-8")]
-best = {}
-for name, times in (("encode_batch", 2), ("encode_batch_fast", 1)):
+took = {}
+for name, times in (("encode_batch", int(sys.argv[3])), ("encode_batch_fast", 1)):
     for _ in range(times):
         start = time.perf_counter()
         tokens = sum(len(e.ids) for e in getattr(tokenizer, name)(texts, add_special_tokens=False))
-        best[name] = min(best.get(name, 1e9), time.perf_counter() - start)
-print(json.dumps({"load": load, "tokens": tokens, **best}))
+        took.setdefault(name, []).append(time.perf_counter() - start)
+print(json.dumps({"load": load, "tokens": tokens, **took}))
 """
 
 
@@ -136,32 +140,38 @@ def main():
     parser.add_argument("--program", default="build/bin/bench-text")
     parser.add_argument("--megabytes", type=float, default=20)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--passes", type=int, default=2)
+    parser.add_argument("--folder", help="where texts and models are kept")
     parser.add_argument("--large", action="store_true", help="seconds to load 250,000 entries")
     parser.add_argument("models", nargs="*", metavar="MODEL")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        file = os.path.join(folder, "texts.jsonl")
-        with open(file, "w", encoding="utf-8") as out:
-            out.writelines(json.dumps(text) + "\n" for text in mixed_text(options.megabytes * 1e6))
+    with contextlib.nullcontext(options.folder) if options.folder else tempfile.TemporaryDirectory() as folder:
+        os.makedirs(folder, exist_ok=True)
+        file = os.path.join(folder, f"texts-{options.megabytes:g}.jsonl")
+        if not os.path.exists(file):
+            with open(file, "w", encoding="utf-8") as out:
+                out.writelines(json.dumps(text) + "\n" for text in mixed_text(options.megabytes * 1e6))
         if options.large:
             load_large(options.program, folder)
         for model in options.models:
             if not os.path.isdir(model):
                 model = trained(model, folder)
             for threads in options.threads:
-                ours = subprocess.run([options.program, model, file, str(threads)], capture_output=True, text=True,
+                ours = subprocess.run([options.program, model, file, str(threads), str(options.passes)], capture_output=True, text=True,
                                       check=True)
                 mine = json.loads(ours.stdout)
                 peer = json.loads(subprocess.run(
-                    [sys.executable, "-c", PEER, model, file], capture_output=True, text=True, check=True,
+                    [sys.executable, "-c", PEER, model, file, str(options.passes)], capture_output=True, text=True, check=True,
                     env={**os.environ, "RAYON_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true"}).stdout)
-                rate = lambda seconds: mine["bytes"] / 1e6 / seconds  # noqa: E731
+                rate = lambda seconds: f"{mine['bytes'] / 1e6 / seconds:.1f}"  # noqa: E731
+                both = lambda seconds: f"{rate(min(seconds))} MB/s (the first time {rate(seconds[0])})"  # noqa: E731
                 same = "" if mine["tokens"] == peer["tokens"] else \
                     f" (TOKENS DIFFER: {mine['tokens']} and {peer['tokens']})"
-                print(f"{model}, {threads} thread(s): graft {rate(mine['seconds']):.1f} MB/s, tokenizers "
-                      f"{rate(peer['encode_batch']):.1f} MB/s ({rate(peer['encode_batch_fast']):.1f} without "
-                      f"offsets), {peer['encode_batch'] / mine['seconds']:.1f} times{same}; load "
-                      f"{ours.stderr.split()[-1]} s and {peer['load']:.2f} s", flush=True)
+                best, other = min(mine["seconds"]), min(peer["encode_batch"])
+                print(f"{os.path.basename(model)}, {mine['bytes'] / 1e6:.1f} MB, {threads} thread(s): graft {both(mine['seconds'])}, "
+                      f"tokenizers {both(peer['encode_batch'])}, {rate(min(peer['encode_batch_fast']))} without offsets; "
+                      f"{other / best:.1f} times, the first time {peer['encode_batch'][0] / mine['seconds'][0]:.1f}{same}; "
+                      f"load {ours.stderr.split()[-1]} s and {peer['load']:.2f} s", flush=True)
             done = subprocess.run([options.program, model, "--runs"], capture_output=True, text=True, check=True)
             print("  a megabyte of: " + ", ".join(
                 f"{line.rsplit(None, 2)[0]} {line.rsplit(None, 2)[1]} s" for line in done.stdout.splitlines()), flush=True)

@@ -62,6 +62,9 @@ class Reader {
       what.remove_prefix(std::min(what.find("] ") + 2, what.size()));
       throw Error(GRAFT_E_INVALID,
                   cat(who_, ": not JSON at byte ", begin + error.byte, ": ", what, "."));
+    } catch (const Json::out_of_range&) {
+      throw Error(GRAFT_E_INVALID,
+                  cat(who_, ": a number is too large in the value at byte ", begin, "."));
     }
   }
 

@@ -1,6 +1,8 @@
 #include "core/text/regex_syntax.hpp"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.hpp"
@@ -11,8 +13,87 @@ namespace graft::core {
 namespace {
 
 constexpr int deepest_class = 50;
-constexpr std::string_view word_class = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
-constexpr std::string_view hex_class = "0-9a-fA-F";
+
+/// Members of a class, or with `negated` what are none.
+struct Members {
+  std::string_view members;
+  bool negated = false;
+  std::string brackets() const { return cat(negated ? "[^" : "[", members, "]"); }
+};
+
+/// Classes by their names, as [:name:] and \p{name} have them.
+constexpr std::pair<std::string_view, Members> named_classes[] = {
+    {"alnum", {"\\p{Alphabetic}\\p{Nd}"}},
+    {"alpha", {"\\p{Alphabetic}"}},
+    {"ascii", {"\\x00-\\x7F"}},
+    {"blank", {"\\p{Zs}\\t"}},
+    {"cntrl", {"\\p{Cc}"}},
+    {"digit", {"\\p{Nd}"}},
+    {"graph", {"\\s\\p{Cc}\\p{Cn}\\p{Cs}", true}},
+    {"lower", {"\\p{Lowercase}"}},
+    {"print", {"\\x{2028}\\x{2029}\\p{Cc}\\p{Cn}\\p{Cs}", true}},
+    {"punct", {"\\p{P}\\p{S}"}},
+    {"space", {"\\s"}},
+    {"upper", {"\\p{Uppercase}"}},
+    {"word", {"\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"}},
+    {"xdigit", {"0-9a-fA-F"}},
+};
+
+/// Categories by their long names.
+constexpr std::pair<std::string_view, std::string_view> categories[] = {
+    {"other", "C"},
+    {"control", "Cc"},
+    {"format", "Cf"},
+    {"unassigned", "Cn"},
+    {"privateuse", "Co"},
+    {"surrogate", "Cs"},
+    {"letter", "L"},
+    {"casedletter", "L&"},
+    {"lowercaseletter", "Ll"},
+    {"modifierletter", "Lm"},
+    {"otherletter", "Lo"},
+    {"titlecaseletter", "Lt"},
+    {"uppercaseletter", "Lu"},
+    {"mark", "M"},
+    {"combiningmark", "M"},
+    {"spacingmark", "Mc"},
+    {"enclosingmark", "Me"},
+    {"nonspacingmark", "Mn"},
+    {"number", "N"},
+    {"decimalnumber", "Nd"},
+    {"letternumber", "Nl"},
+    {"othernumber", "No"},
+    {"punctuation", "P"},
+    {"punct", "P"},
+    {"connectorpunctuation", "Pc"},
+    {"dashpunctuation", "Pd"},
+    {"closepunctuation", "Pe"},
+    {"finalpunctuation", "Pf"},
+    {"initialpunctuation", "Pi"},
+    {"otherpunctuation", "Po"},
+    {"openpunctuation", "Ps"},
+    {"symbol", "S"},
+    {"currencysymbol", "Sc"},
+    {"modifiersymbol", "Sk"},
+    {"mathsymbol", "Sm"},
+    {"othersymbol", "So"},
+    {"separator", "Z"},
+    {"lineseparator", "Zl"},
+    {"paragraphseparator", "Zp"},
+    {"spaceseparator", "Zs"},
+};
+
+template <class Table>
+auto find_in(const Table& table, std::string_view name) -> decltype(&table[0].second) {
+  for (const auto& [known, value] : table) {
+    if (known == name) return &value;
+  }
+  return nullptr;
+}
+
+/// \w alone and \b have some numbers too, which \w in a class has not.
+constexpr std::string_view word_alone =
+    "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 
 bool is_hex(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
@@ -34,6 +115,7 @@ class Translator {
   struct Group {
     std::size_t begin = 0;
     std::size_t options = 0;
+    bool fold = false;  // upper and lower case are one
   };
 
   bool has(std::string_view what) const { return text_.substr(at_).starts_with(what); }
@@ -48,7 +130,9 @@ class Translator {
       return;
     }
     std::size_t begin = out_.size();
-    if (c == '\\') {
+    if (const std::optional<Members> set = named_set(false)) {
+      out_ += set->brackets();
+    } else if (c == '\\') {
       out_ += escape(false);
     } else if (c == '[') {
       out_ += char_class(0);
@@ -110,6 +194,7 @@ class Translator {
   /// "(", "(?imx-imx:", "(?imx-imx)" or the beginning of another group: m lets the dot match line ends.
   void open() {
     const std::size_t begin = out_.size();
+    bool fold = groups_.back().fold;
     out_ += '(';
     ++at_;
     std::size_t end = at_;
@@ -121,7 +206,9 @@ class Translator {
         ++end;
       const char after = end == text_.size() ? '\0' : text_[end];
       if (after == ':' || after == ')') {
-        for (; at_ < end; ++at_) {
+        for (bool on = true; at_ < end; ++at_) {
+          on = on && text_[at_] != '-';
+          if (text_[at_] == 'i') fold = on;
           extended_ = extended_ || text_[at_] == 'x';
           out_ += text_[at_] == 'm' ? 's' : text_[at_];
         }
@@ -131,11 +218,12 @@ class Translator {
         out_ += ':';
         ++at_;
         ++groups_.back().options;
+        groups_.back().fold = fold;
         repeated_ = false;
         return;
       }
     }
-    groups_.push_back({begin, 0});
+    groups_.push_back({begin, 0, fold});
     repeated_ = false;
   }
 
@@ -151,15 +239,12 @@ class Translator {
       return "\\";
     }
     const char c = text_[at_ + 1];
-    const auto set = [&](std::string_view members, bool negated) {
+    if (!in_class && (c == 'b' || c == 'B')) {
       at_ += 2;
-      if (in_class && !negated) return std::string(members);
-      return cat(negated ? "[^" : "[", members, "]");
-    };
-    if (c == 'w') return set(word_class, false);
-    if (c == 'W' && !in_class) return set(word_class, true);
-    if (c == 'h') return set(hex_class, false);
-    if (c == 'H' && !in_class) return set(hex_class, true);
+      const std::string word = cat("[", word_alone, "]");
+      return c == 'b' ? cat("(?:(?<=", word, ")(?!", word, ")|(?<!", word, ")(?=", word, "))")
+                      : cat("(?:(?<=", word, ")(?=", word, ")|(?<!", word, ")(?!", word, "))");
+    }
     if (c == 'u') {
       std::size_t end = at_ + 2;
       while (end < text_.size() && end < at_ + 6 && is_hex(text_[end])) ++end;
@@ -200,10 +285,71 @@ class Translator {
   static std::string property(char p, std::string_view name) {
     const bool negated = name.starts_with('^');
     const std::string_view script = name.substr(negated ? 1 : 0);
-    const bool is_one = script.size() > 2 && script.find(':') == script.npos &&
-                        script.find('=') == script.npos &&
+    const std::string_view* category = find_in(categories, folded(script));
+    const bool is_one = category == nullptr && script.size() > 2 &&
+                        script.find(':') == script.npos && script.find('=') == script.npos &&
                         is_perl_expression(cat("\\p{sc:", script, "}"));
-    return cat("\\", p, "{", negated ? "^" : "", is_one ? "sc:" : "", script, "}");
+    return cat("\\", p, "{", negated ? "^" : "", is_one ? "sc:" : "",
+               category != nullptr ? *category : script, "}");
+  }
+
+  /// A name as names are compared.
+  static std::string folded(std::string_view name) {
+    std::string out;
+    for (const char c : name) {
+      if (c != ' ' && c != '_' && c != '-')
+        out += c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    }
+    return out;
+  }
+
+  /// In a class where case does not count Ruby's has both cases of what is of one.
+  void refuse_case() const {
+    for (const std::string_view begin : {"[:", "[:^", "\\p{", "\\p{^", "\\P{"}) {
+      if (!has(begin)) continue;
+      const std::string_view rest = text_.substr(at_ + begin.size());
+      const std::string name = folded(rest.substr(0, rest.find_first_of(":}")));
+      for (const std::string_view cased :
+           {"lu", "ll", "lt", "upper", "lower", "uppercase", "lowercase", "uppercaseletter",
+            "lowercaseletter", "titlecaseletter"}) {
+        if (name == cased) fail(cat("'", name, "' in a class under (?i) is not supported"));
+      }
+    }
+  }
+
+  /// The set of characters with a name of its own that is here, "\w", "\H", "\p{^alnum}" or, in a class, "[:punct:]": at_ goes
+  /// behind it.
+  std::optional<Members> named_set(bool in_class) {
+    const auto known = [&](std::string_view name, bool negated,
+                           std::size_t end) -> std::optional<Members> {
+      const Members* found = find_in(named_classes, name);
+      if (found == nullptr) return {};
+      at_ = end;
+      return Members{found->members, found->negated != negated};
+    };
+    if (in_class && has("[:")) {
+      const std::size_t end = text_.find(":]", at_);
+      if (end == text_.npos) return {};
+      const bool negated = text_.substr(at_ + 2).starts_with('^');
+      const std::size_t begin = at_ + (negated ? 3 : 2);
+      return begin > end ? std::nullopt : known(text_.substr(begin, end - begin), negated, end + 2);
+    }
+    if (has("\\h") || has("\\H")) return known("xdigit", has("\\H"), at_ + 2);
+    if (has("\\w") || has("\\W")) {
+      const bool negated = has("\\W");
+      if (in_class) return known("word", negated, at_ + 2);
+      at_ += 2;
+      return Members{word_alone, negated};
+    }
+    if (!has("\\p{") && !has("\\P{")) return {};
+    const std::size_t end = text_.find('}', at_);
+    if (end == text_.npos) return {};
+    std::string_view name = text_.substr(at_ + 3, end - at_ - 3);
+    const bool negated = name.starts_with('^');
+    if (negated) name.remove_prefix(1);
+    const std::string plain = folded(name);
+    if (plain == "punct") return {};  // a category: [:punct:] has symbols too
+    return known(plain == "posixpunct" ? "punct" : plain, negated != has("\\P"), end + 1);
   }
 
   /// One class as an expression that matches one character.
@@ -221,22 +367,22 @@ class Translator {
       const char c = text_[at_];
       Union& part = parts.back();
       if (c == ']' && !first) break;
-      if (has("[:")) {
-        const std::size_t end = text_.find(":]", at_);
-        if (end != text_.npos) {
-          part.members += text_.substr(at_, end + 2 - at_);
-          at_ = end + 2;
-          continue;
+      if (groups_.back().fold) refuse_case();
+      if (const std::optional<Members> set = named_set(true)) {
+        if (set->negated) {
+          part.others.push_back(set->brackets());
+        } else {
+          part.members += set->members;
         }
-      }
-      if (c == '[') {
+      } else if (has("[:") && text_.find(":]", at_) != text_.npos) {
+        const std::size_t end = text_.find(":]", at_);
+        part.members += text_.substr(at_, end + 2 - at_);
+        at_ = end + 2;
+      } else if (c == '[') {
         part.others.push_back(char_class(depth + 1));
       } else if (has("&&")) {
         at_ += 2;
         parts.emplace_back();
-      } else if (has("\\W") || has("\\H")) {
-        part.others.push_back(cat("[^", text_[at_ + 1] == 'W' ? word_class : hex_class, "]"));
-        at_ += 2;
       } else if (c == '\\') {
         part.members += escape(true);
       } else if (c == ']') {

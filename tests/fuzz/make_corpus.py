@@ -108,7 +108,50 @@ def sentencepiece(kind):
     return out + field(2, field(3, kind) + field(40, 0)) + field(3, field(2, charsmap()) + field(3, 1))
 
 
+def gguf(values):
+    """A file of metadata alone."""
+    text = lambda t: struct.pack("<Q", len(t.encode())) + t.encode()  # noqa: E731
+
+    def value(v):
+        if isinstance(v, bool):
+            return 7, struct.pack("<?", v)
+        if isinstance(v, int):
+            return 4, struct.pack("<I", v)
+        if isinstance(v, float):
+            return 6, struct.pack("<f", v)
+        if isinstance(v, bytes):
+            return 9, struct.pack("<IQ", 0, len(v)) + v
+        if isinstance(v, str):
+            return 8, text(v)
+        kind = 5 if isinstance(v[0], int) else value(v[0])[0]
+        return 9, struct.pack("<IQ", kind, len(v)) + b"".join(value(x)[1] for x in v)
+
+    out = b"GGUF" + struct.pack("<IQQ", 3, 0, len(values))
+    for name, given in values.items():
+        kind, packed = value(given)
+        out += text(name) + struct.pack("<I", kind) + packed
+    return out
+
+
+def gguf_tokenizers():
+    def named(model, tokens, **more):
+        return gguf({"general.architecture": "llama", "tokenizer.ggml.model": model, "tokenizer.ggml.tokens": tokens,
+                     **{f"tokenizer.ggml.{k}": v for k, v in more.items()}})
+    letters = [*"abcdehiort", "\u0120", "th", "the", "<s>", "foo"]
+    pieces = ["<unk>", "<s>", "</s>", "\u2581", "t", "h", "th", "\u2581th", "<0x0A>", "note"]
+    about = dict(scores=[0.0, 0.0, 0.0, -1.0, -2.0, -3.0, -0.5, -0.25, 0.0, 0.0], token_type=[2, 3, 3, 1, 1, 1, 1, 1, 6, 4])
+    yield "gpt2", named("gpt2", letters, pre="llama-bpe", merges=["t h", "th e"], token_type=[1] * 13 + [3, 4], bos_token_id=13,
+                        add_bos_token=True)
+    yield "llama", named("llama", pieces, **about, bos_token_id=1, add_space_prefix=False)
+    yield "bert", named("bert", ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "\u2581the", "r", "\u2581river"], cls_token_id=2,
+                        seperator_token_id=3, unknown_token_id=1)
+    yield "t5", named("t5", pieces, **about, precompiled_charsmap=charsmap(), unknown_token_id=0, eos_token_id=2)
+    yield "whole", gguf({"tokenizer.huggingface.json": json.dumps(TOKENIZERS["unigram"]), "tokenizer.ggml.bos_token_id": 1})
+
+
 def main():
+    for name, file in gguf_tokenizers():
+        (CORPUS / "gguf-tokenizer" / f"{name}.gguf").write_bytes(file)
     for name, file in TOKENIZERS.items():
         (CORPUS / "tokenizer-json" / f"{name}.json").write_text(json.dumps(file))
     for name, text in TEMPLATES.items():

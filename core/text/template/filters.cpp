@@ -173,8 +173,9 @@ Value reverse(const Value& in, Arguments& a) {
 }
 
 /// int() of a text: digits of the base, with underscores between them.
-std::optional<std::int64_t> integer_in(std::string_view text, std::int64_t base) {
-  text = strip(text, true, true);
+std::optional<std::int64_t> integer_in(std::string_view given, std::int64_t base) {
+  const std::string plain = with_plain_digits(strip(given, true, true));
+  std::string_view text = plain;
   std::string digits(text.substr(0, text.starts_with('-') || text.starts_with('+') ? 1 : 0));
   text.remove_prefix(digits.size());
   const auto prefix = [&](char letter, std::int64_t of) {

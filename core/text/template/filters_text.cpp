@@ -149,7 +149,7 @@ Value real(const Value& in, Arguments& a) {
   if (const Undefined* u = in.undefined()) throw Failure(cat("'", u->name, "' is undefined"));
   if (in.is_number()) return in.as_real();
   if (!in.is_text()) return otherwise;
-  std::string text(strip(*in.text(), true, true));
+  std::string text = with_plain_digits(strip(*in.text(), true, true));
   const bool plus = text.starts_with('+') && !text.starts_with("+-");
   // Underscores may stand between digits.
   std::string digits;
@@ -205,8 +205,11 @@ Value rounded(const Value& in, Arguments& a) {
 
 Value format(const Value& in, Arguments& a) {
   const List values = a.rest();
-  a.done();
-  return arithmetic("%", in.is_text() ? in : Value(str(in, a.limits)), Value::tuple(values),
+  Dict named;
+  for (auto& [name, value] : a.rest_named()) named.set(name, std::move(value));
+  if (!values.empty() && !named.items.empty()) throw Failure("arguments by place and by name");
+  return arithmetic("%", in.is_text() ? in : Value(str(in, a.limits)),
+                    !named.items.empty() ? Value(std::move(named)) : Value::tuple(values),
                     a.limits);
 }
 

@@ -167,31 +167,56 @@ class Lexer {
     add(TokenKind::name, source_.substr(begin, at_ - begin), begin);
   }
 
+  /// Digits of a base behind `at`, with single signs _ between them and, where `first`, before them; where they end.
+  std::size_t digits(std::size_t at, int base, bool first) const {
+    const auto is_one = [&](std::size_t i) {
+      const int c = i < source_.size() ? source_[i] | 0x20 : 0;
+      return base == 16 && c >= 'a' && c <= 'f' ? true : c >= '0' && c < '0' + std::min(base, 10);
+    };
+    for (bool any = first;; any = true) {
+      const std::size_t next = at + (any && has("_", at) ? 1 : 0);
+      if (!is_one(next)) return at;
+      at = next + 1;
+    }
+  }
+
   void number() {
     const std::size_t begin = at_;
-    const auto digits = [&] {
-      while (at_ < source_.size() && is_digit(source_[at_])) ++at_;
-    };
-    const auto digit_at = [&](std::size_t i) { return i < source_.size() && is_digit(source_[i]); };
-    bool real = false;
-    digits();
-    if (has(".", at_) && digit_at(at_ + 1)) {
-      real = true;
-      ++at_;
-      digits();
-    }
-    if (at_ < source_.size() && (source_[at_] == 'e' || source_[at_] == 'E')) {
-      const bool sign = has("+", at_ + 1) || has("-", at_ + 1);
-      if (digit_at(at_ + (sign ? 2 : 1))) {
-        real = true;
-        at_ += sign ? 2 : 1;
-        digits();
+    const std::size_t whole = digits(begin, 10, false);
+    // "list.1.5" has two members.
+    if (begin == 0 || source_[begin - 1] != '.') {
+      std::size_t end = whole;
+      if (has(".", end)) {
+        const std::size_t part = digits(end + 1, 10, false);
+        if (part > end + 1) end = part;
+      }
+      if (end < source_.size() && (source_[end] == 'e' || source_[end] == 'E')) {
+        const std::size_t power = end + (has("+", end + 1) || has("-", end + 1) ? 2 : 1);
+        const std::size_t part = digits(power, 10, false);
+        if (part > power) end = part;
+      }
+      if (end > whole) {
+        at_ = end;
+        add_number(TokenKind::real, begin);
+        return;
       }
     }
-    if (at_ < source_.size() && is_name_start(source_[at_])) {
-      throw SyntaxFailure("a number must not run into a name", begin);
+    at_ = whole;
+    if (source_[begin] == '0') {
+      const char letter =
+          begin + 1 < source_.size() ? static_cast<char>(source_[begin + 1] | 0x20) : '\0';
+      const int base = letter == 'x' ? 16 : letter == 'o' ? 8 : letter == 'b' ? 2 : 0;
+      const std::size_t end = base == 0 ? begin : digits(begin + 2, base, true);
+      // Noughts alone: "012" is two numbers.
+      at_ = base != 0 && end > begin + 2 ? end : digits(begin, 1, false);
     }
-    add(real ? TokenKind::real : TokenKind::integer, source_.substr(begin, at_ - begin), begin);
+    add_number(TokenKind::integer, begin);
+  }
+
+  void add_number(TokenKind kind, std::size_t begin) {
+    std::string text(source_.substr(begin, at_ - begin));
+    std::erase(text, '_');
+    add(kind, text, begin);
   }
 
   void symbol(std::string& open) {

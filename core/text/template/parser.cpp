@@ -32,8 +32,11 @@ ExprPtr number(const Token& token) {
   if (token.kind == TokenKind::real)
     return constant(token.at, std::strtod(token.text.c_str(), nullptr));
   std::int64_t value = 0;
+  const char letter = token.text.size() < 2 ? '0' : static_cast<char>(token.text[1] | 0x20);
+  const int base = letter == 'x' ? 16 : letter == 'o' ? 8 : letter == 'b' ? 2 : 10;
   const char* end = token.text.data() + token.text.size();
-  if (std::from_chars(token.text.data(), end, value).ec != std::errc()) {
+  if (std::from_chars(token.text.data() + (base == 10 ? 0 : 2), end, value, base).ec !=
+      std::errc()) {
     throw SyntaxFailure("the integer is too large", token.at);
   }
   return constant(token.at, value);

@@ -23,6 +23,23 @@ bool is_decimal(char32_t c) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ND;
 }
 
+std::string with_plain_digits(std::string_view text) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
+    const char32_t c = utf8_next(text, at);
+    if (c < 0x80 || !is_decimal(c)) {
+      out += text.substr(begin, at - begin);
+      continue;
+    }
+    // They lie in tens.
+    char32_t before = c;
+    while (is_decimal(before - 1)) --before;
+    out += static_cast<char>('0' + (c - before) % 10);
+  }
+  return out;
+}
+
 namespace {
 
 template <class Test>

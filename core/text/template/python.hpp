@@ -14,6 +14,8 @@ bool is_space(char32_t c);
 /// What \w and \d match of Python's regular expressions.
 bool is_word(char32_t c);
 bool is_decimal(char32_t c);
+/// `text` with the decimal digits of all scripts as those of ASCII, as int() and float() read it.
+std::string with_plain_digits(std::string_view text);
 /// `text` without white space, or without the characters of `these`, on the sides asked for.
 std::string_view strip(std::string_view text, bool left, bool right);
 std::string_view strip(std::string_view text, std::string_view these, bool left, bool right);

@@ -162,6 +162,11 @@ class Statements {
     out.takes_varargs = parser_.names_since(begin, "varargs");
     out.takes_kwargs = parser_.names_since(begin, "kwargs");
     out.takes_caller = parser_.names_since(begin, "caller");
+    const auto named = std::find(out.targets.begin(), out.targets.end(), "caller");
+    if (out.takes_caller && named != out.targets.end() &&
+        static_cast<std::size_t>(out.targets.end() - named) > out.values.size()) {
+      throw SyntaxFailure("the parameter 'caller' needs a default", tag.at);
+    }
   }
 
   /// {% with a = 1, b = 2 %}

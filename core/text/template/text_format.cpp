@@ -98,6 +98,19 @@ std::string cut(const std::string& text, int characters, Limits& limits) {
 /// One conversion of "%".
 std::string converted(const Value& value, Spec spec, Limits& limits) {
   const char type = spec.type;
+  if (type == 'c') {
+    std::string character;
+    if (value.is_text() && length(value) == 1) {
+      character = *value.text();
+    } else if (value.is_integer() && value.as_integer() >= 0 && value.as_integer() < 0x110000 &&
+               (value.as_integer() < 0xD800 || value.as_integer() >= 0xE000)) {
+      append_utf8(character, static_cast<char32_t>(value.as_integer()));
+    } else {
+      throw Failure(cat("'%c' needs a character or its number, not a ", value.type_name()));
+    }
+    if (spec.align == '=') spec.align = '>', spec.fill = " ";
+    return padded("", character, spec, spec.align, limits);
+  }
   if (type == 's' || type == 'r') {
     const std::string text = type == 's' ? str(value, limits) : repr(value, limits);
     if (spec.align == '=') spec.align = '>', spec.fill = " ";
@@ -214,10 +227,32 @@ class Fields {
 
 }  // namespace
 
+namespace {
+
+/// The member of `values` that "(name)" at `at` names; at goes behind it.
+const Value& member_of(const Value& values, std::string_view format, std::size_t& at) {
+  std::size_t deep = 0, end = at;
+  do {
+    if (end == format.size()) throw Failure("a name in a format has no end");
+    deep += format[end] == '(' ? 1 : 0;
+    deep -= format[end] == ')' ? 1 : 0;
+    ++end;
+  } while (deep > 0);
+  const std::string_view name = format.substr(at + 1, end - at - 2);
+  if (values.dict() == nullptr) throw Failure(cat("the format's '%(", name, ")' needs a dict"));
+  const Value* found = values.dict()->find(name);
+  if (found == nullptr) throw Failure(cat("the format's '%(", name, ")' is not in the dict"));
+  at = end;
+  return *found;
+}
+
+}  // namespace
+
 std::string formatted(std::string_view format, const Value& values, Limits& limits) {
   const List items = values.is_tuple() ? *values.list() : List{values};
   std::string out;
   std::size_t next = 0;
+  bool by_name = false;
   for (std::size_t at = 0; at < format.size(); ++at) {
     if (format[at] != '%') {
       out += format[at];
@@ -230,6 +265,11 @@ std::string formatted(std::string_view format, const Value& values, Limits& limi
     }
     Spec spec;
     spec.align = '>';
+    const Value* named = nullptr;
+    if (format[at] == '(') {
+      named = &member_of(values, format, at);
+      by_name = true;
+    }
     for (; at < format.size(); ++at) {
       const char flag = format[at];
       if (flag == '-') {
@@ -249,9 +289,11 @@ std::string formatted(std::string_view format, const Value& values, Limits& limi
       spec.precision = take_number(format, ++at, most_digits);
     }
     if (at == format.size()) throw Failure("incomplete format");
-    if (next == items.size()) throw Failure("not enough arguments for the format");
+    if (named == nullptr && (next == items.size() || by_name)) {
+      throw Failure("not enough arguments for the format");
+    }
     spec.type = format[at];
-    out += converted(items[next++], spec, limits);
+    out += converted(named != nullptr ? *named : items[next++], spec, limits);
     limits.text(out.size());
   }
   // What may be asked for members by name need not be used.

@@ -69,7 +69,6 @@ TEST(ChatTemplate, RefusesWithLineAndColumn) {
       {"{# a", "the comment has no end"},
       {"{{ a b }}", "expected '}}', but there is 'b'"},
       {"{{ a ! b }}", "unexpected character '!'"},
-      {"{{ 12ab }}", "a number must not run into a name"},
       {"{{ 99999999999999999999 }}", "the integer is too large"},
       {"{% for a, in x %}{% endfor %}", "expected 'in', but there is 'x'"},
       {"{% set (n.a, b) = 1, 2 %}", "column 10: expected ')', but there is '.'"},
@@ -95,6 +94,39 @@ TEST(ChatTemplate, RefusesWithLineAndColumn) {
     const std::string message = error_of([&] { ChatTemplate::parse(c.source, Json::object()); });
     EXPECT_NE(message.find(c.message), std::string::npos) << c.source << "\n" << message;
   }
+}
+
+TEST(ChatTemplate, NumbersAreWrittenAsInJinja) {
+  EXPECT_EQ(render("{{ 1_000 }} {{ 0x1F }} {{ 0B1_1 }} {{ 0o_17 }} {{ 00_0 }} {{ 1_0.2_5e1_0 }} {{ "
+                   "01.5 }} {{ 5if 1 else 2 }}"),
+            "1000 31 3 15 0 102500000000.0 1.5 5");
+  EXPECT_EQ(render("{{ l.1.0 }}", {{"l", {1, {2, 3}}}}), "2") << "no 1.0";
+  EXPECT_EQ(render("{{ '\u0663\u1d7da'|int + 0 }} {{ '\U0001d7ce\U0001d7e3'|float }}"), "0 1.0");
+  EXPECT_EQ(render("{{ '\u0663\u0664'|int }}"), "34");
+  for (const char* source : {"{{ 012 }}", "{{ 1__0 }}", "{{ 0x }}", "{{ 1_ }}", "{{ 0b12 }}"}) {
+    EXPECT_NE(error_of([&] { render(source); }).find("expected '}}', but there is"),
+              std::string::npos)
+        << source;
+  }
+}
+
+TEST(ChatTemplate, FormatsTakeNames) {
+  const Json d = {{"d", {{"k", 1}, {"a)(", "x"}}}};
+  EXPECT_EQ(render("{{ '%(k)03d|%(k)s%%' % d }}{{ '%(b)s' | format(b=2) }}", d), "001|1%2");
+  EXPECT_EQ(render("{{ '%c%3c' % (65, '\u00e9') }}"), "A  \u00e9");
+  EXPECT_NE(error_of([&] { render("{{ '%(z)s' % d }}", d); }).find("'%(z)' is not in the dict"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] { render("{{ '%(z)s' % 1 }}"); }).find("'%(z)' needs a dict"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] { render("{{ '%(z' % d }}", d); }).find("has no end"), std::string::npos);
+  EXPECT_NE(error_of([&] { render("{{ '%c' % 'ab' }}"); }).find("needs a character"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] { render("{{ '%s' | format(1, b=2) }}"); }).find("by place and by name"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] {
+              render("{% macro m(caller) %}{{ caller }}{% endmacro %}");
+            }).find("needs a default"),
+            std::string::npos);
 }
 
 TEST(ChatTemplate, ErrorsOfARunTellTheirPlace) {

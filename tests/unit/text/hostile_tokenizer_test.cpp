@@ -211,6 +211,14 @@ TEST(HostileTokenizer, EveryFlippedByteGivesAnErrorOrATokenizer) {
   EXPECT_GT(loaded, 0);
 }
 
+TEST(HostileTokenizer, NumbersBeyondAllAreRefused) {
+  EXPECT_NE(
+      error_of([] {
+        load_text(R"({"added_tokens":[{"id":1e999}],"model":{"type":"WordLevel","vocab":{}}})");
+      }).find("a number is too large in the value at byte 16"),
+      std::string::npos);
+}
+
 TEST(HostileTokenizer, DeepNestingIsRefused) {
   EXPECT_NE(error_of([] { load_text(std::string(100000, '[')); }).find("nested deeper than 64"),
             std::string::npos);

@@ -24,7 +24,8 @@ TEST(Regex, IsWrittenAsInRuby) {
   EXPECT_EQ(matches("(?m:a.)", "a\nab"), (Texts{"a\n", "ab"}));
   EXPECT_EQ(matches("a.", "a\nab"), (Texts{"ab"}));
   EXPECT_EQ(matches("\\w+", "e\u0301_1 \u203f!"), (Texts{"e\u0301_1", "\u203f"})) << "with marks";
-  EXPECT_EQ(matches("\\w+", "a\u2167 \u00b2"), (Texts{"a\u2167"})) << "numerals are letters too";
+  EXPECT_EQ(matches("\\w+", "a\u2167 \u00b2"), (Texts{"a\u2167", "\u00b2"}))
+      << "numerals are letters too";
   EXPECT_EQ(matches("[\\w!]+|\\W", "e\u0301! x"), (Texts{"e\u0301!", " ", "x"}));
   EXPECT_EQ(matches("\\h+", "xfa0G"), (Texts{"fa0"}));
   EXPECT_EQ(matches("[\\u00b5\\u00c0-\\u00d6]+", "a\u00b5\u00c1b"), (Texts{"\u00b5\u00c1"}));
@@ -36,6 +37,47 @@ TEST(Regex, IsWrittenAsInRuby) {
   EXPECT_EQ(matches("[x[^a-y]]+", "axyz"), (Texts{"x", "z"}));
   EXPECT_EQ(matches("[]a]+|[\\]b]+", "]a]b"), (Texts{"]a]", "b"}));
   EXPECT_EQ(matches("[[:digit:]]+(?#digits)", "a12"), (Texts{"12"}));
+}
+
+TEST(Regex, HasClassesByName) {
+  // A sign, a number, a mark that is a letter too, a letter that is small and none of Ll, a numeral in capitals.
+  const std::string text = "\u20ac+\u00b2\u0345\u00aa\u2160.";
+  const auto of = [&](std::string_view name) { return matches(cat("[[:", name, ":]]+"), text); };
+  EXPECT_EQ(of("punct"), (Texts{"\u20ac+", "."})) << "with symbols";
+  EXPECT_EQ(matches("\\p{Punct}+|\\p{^punct}", "\u20ac."), (Texts{"\u20ac", "."}))
+      << "and there without";
+  EXPECT_EQ(matches("\\p{PosixPunct}", "\u20aca"), (Texts{"\u20ac"}));
+  EXPECT_EQ(of("alpha"), (Texts{"\u0345\u00aa\u2160"}));
+  EXPECT_EQ(of("alnum"), (Texts{"\u0345\u00aa\u2160"})) << "digits alone are numbers";
+  EXPECT_EQ(of("word"), (Texts{"\u0345\u00aa\u2160"}));
+  EXPECT_EQ(of("lower"), (Texts{"\u0345\u00aa"}));
+  EXPECT_EQ(of("upper"), (Texts{"\u2160"}));
+  EXPECT_EQ(matches("[[:graph:]]+", "a\u2066\ue000 \u0378b"), (Texts{"a\u2066\ue000", "b"}));
+  EXPECT_EQ(matches("[[:print:]]+", "a \u3000\u2028b\n"), (Texts{"a \u3000", "b"}));
+  EXPECT_EQ(matches("[[:^graph:]a]+", "a b\u0378a"), (Texts{"a ", "\u0378a"}));
+  EXPECT_EQ(matches("[^[:^punct:]]", "a+b"), (Texts{"+"}));
+  EXPECT_EQ(matches("\\p{Uppercase_Letter}\\p{Decimal Number}", "aB1"), (Texts{"B1"}));
+  EXPECT_EQ(matches("\\P{Alnum}+", "a-+b"), (Texts{"-+"}));
+  EXPECT_EQ(matches("\\w+", "a\u00b2\u2074"), (Texts{"a\u00b2"})) << "numbers of Latin-1 alone";
+  EXPECT_EQ(matches("[\\w]+", "a\u00b2"), (Texts{"a"})) << "and not in a class";
+}
+
+TEST(Regex, KnowsWhereWordsEnd) {
+  EXPECT_EQ(matches("\\b.+?\\b", "ae\u0301 x\u00b2\u203fy"),
+            (Texts{"ae\u0301", " ", "x\u00b2\u203fy"}))
+      << "marks are of words";
+  EXPECT_EQ(matches("a\\Be", "ae a e"), (Texts{"ae"}));
+  EXPECT_EQ(matches("[\\b]", "b\b"), (Texts{"\b"}));
+}
+
+TEST(Regex, RefusesCaseInClassesWhereItDoesNotCount) {
+  // Ruby's has both cases of what is in them.
+  const auto said = [](const char* pattern) { return error_of([&] { Regex(pattern, "test"); }); };
+  EXPECT_NE(said("(?i)[\\p{Lu}a]").find("'lu' in a class under (?i)"), std::string::npos);
+  EXPECT_NE(said("(?i:a|(b[[:^upper:]]))").find("'upper' in a class under (?i)"),
+            std::string::npos);
+  EXPECT_EQ(matches("(?i:a)[[:upper:]]|(?i)\\p{Ll}(?-i:[\\p{Lu}])", "AB bc aC"),
+            (Texts{"AB", "aC"}));
 }
 
 TEST(Regex, RepeatsWhatIsRepeated) {
