@@ -5,7 +5,6 @@ Unicode 16, PCRE2 in Debian 12 knows 14; its normal forms know Unicode 13, utf8p
 classes are of yet other versions. All of it is found out by giving it characters.
 Run with Python 3.11 (Unicode 14), PyPI's `tokenizers` and the libutf8proc of Debian 12.
 """
-import bisect
 import ctypes
 import pathlib
 import struct
@@ -23,105 +22,25 @@ def characters():
     return [c for c in map(chr, range(0x80, 0x110000)) if not 0xD800 <= ord(c) < 0xE000]
 
 
-# What an expression may ask for. The more of it a stand-in shares the better; what comes first goes first where none shares all.
-PROPERTIES = ("Pattern_Syntax Soft_Dotted Case_Ignorable Grapheme_Base Grapheme_Extend Sentence_Terminal Terminal_Punctuation "
-              "Default_Ignorable_Code_Point Extender Diacritic ID_Continue XID_Continue ID_Start XID_Start Math Dash Quotation_Mark "
-              "Unified_Ideograph White_Space Cased Emoji_Modifier_Base Emoji_Modifier Emoji_Presentation Extended_Pictographic Emoji "
-              "Ideographic Uppercase Lowercase Alphabetic").split()
-SCRIPTS_KNOWN = (
-    "Adlam Ahom Anatolian_Hieroglyphs Arabic Armenian Avestan Balinese Bamum Bassa_Vah Batak Bengali Bhaiksuki Bopomofo Brahmi Braille "
-    "Buginese Buhid Canadian_Aboriginal Carian Caucasian_Albanian Chakma Cham Cherokee Chorasmian Common Coptic Cuneiform Cypriot "
-    "Cypro_Minoan Cyrillic Deseret Devanagari Dives_Akuru Dogra Duployan Egyptian_Hieroglyphs Elbasan Elymaic Ethiopic Georgian "
-    "Glagolitic Gothic Grantha Greek Gujarati Gunjala_Gondi Gurmukhi Han Hangul Hanifi_Rohingya Hanunoo Hatran Hebrew Hiragana "
-    "Imperial_Aramaic Inherited Inscriptional_Pahlavi Inscriptional_Parthian Javanese Kaithi Kannada Katakana Kayah_Li Kharoshthi "
-    "Khitan_Small_Script Khmer Khojki Khudawadi Lao Latin Lepcha Limbu Linear_A Linear_B Lisu Lycian Lydian Mahajani Makasar Malayalam "
-    "Mandaic Manichaean Marchen Masaram_Gondi Medefaidrin Meetei_Mayek Mende_Kikakui Meroitic_Cursive Meroitic_Hieroglyphs Miao Modi "
-    "Mongolian Mro Multani Myanmar Nabataean Nandinagari New_Tai_Lue Newa Nko Nushu Nyiakeng_Puachue_Hmong Ogham Ol_Chiki Old_Hungarian "
-    "Old_Italic Old_North_Arabian Old_Permic Old_Persian Old_Sogdian Old_South_Arabian Old_Turkic Old_Uyghur Oriya Osage Osmanya "
-    "Pahawh_Hmong Palmyrene Pau_Cin_Hau Phags_Pa Phoenician Psalter_Pahlavi Rejang Runic Samaritan Saurashtra Sharada Shavian Siddham "
-    "SignWriting Sinhala Sogdian Sora_Sompeng Soyombo Sundanese Syloti_Nagri Syriac Tagalog Tagbanwa Tai_Le Tai_Tham Tai_Viet Takri Tamil "
-    "Tangsa Tangut Telugu Thaana Thai Tibetan Tifinagh Tirhuta Toto Ugaritic Vai Vithkuqi Wancho Warang_Citi Yezidi Yi "
-    "Zanabazar_Square").split()
+def newer_categories():
+    """Characters that are unassigned in Unicode 14, with the category that the oracle gives them."""
+    text = "".join(c for c in characters() if unicodedata.category(c) == "Cn")
+    found = {}
+    for category in CATEGORIES:
+        split = pre_tokenizers.Split(Regex(f"\\p{{{category}}}"), "removed", invert=True)
+        for _, (begin, end) in split.pre_tokenize_str(text):
+            for c in text[begin:end]:
+                found[ord(c)] = category
+    return found
 
 
-class Pcre:
-    """PCRE2 as regular expressions here use it."""
-
-    def __init__(self, text):
-        self.library = ctypes.CDLL("libpcre2-8.so.0")
-        for name in ("pcre2_compile_8", "pcre2_match_data_create_8", "pcre2_get_ovector_pointer_8"):
-            getattr(self.library, name).restype = ctypes.c_void_p
-        self.raw = text.encode()
-
-    def matching(self, pattern):
-        """The parts of the text that have no other characters than those of this class."""
-        error, where = ctypes.c_int(), ctypes.c_size_t()
-        perl, size = f"(?:{pattern})++".encode(), ctypes.c_size_t
-        code = self.library.pcre2_compile_8(perl, size(len(perl)), 0x00080000 | 0x00020000, ctypes.byref(error), ctypes.byref(where), None)
-        assert code, pattern
-        data = self.library.pcre2_match_data_create_8(1, None)
-        ends = ctypes.cast(self.library.pcre2_get_ovector_pointer_8(ctypes.c_void_p(data)), ctypes.POINTER(ctypes.c_size_t))
-        out, at = [], 0
-        while self.library.pcre2_match_8(ctypes.c_void_p(code), self.raw, size(len(self.raw)), size(at), 0x40000000,
-                                         ctypes.c_void_p(data), None) > 0:
-            out.append(self.raw[ends[0]:ends[1]].decode())
-            at = ends[1]
-        return out
-
-
-FEATURES = [*CATEGORIES, *SCRIPTS_KNOWN, *PROPERTIES, "\\s"]
-
-
-def bits(names):
-    return sum(1 << FEATURES.index(name) for name in names)
-
-
-def features():
-    """What a regular expression can tell of a character, for the oracle and for PCRE2: category, script and properties; a bit
-    for each."""
-    text = "".join(characters())
-    pcre = Pcre(text)
-    theirs, ours = [0] * 0x110000, [0] * 0x110000
-    for place, name in enumerate(FEATURES):
-        oracle = name if name == "\\s" else f"\\p{{{name}}}"
-        perl = f"\\p{{sc:{name}}}" if name in SCRIPTS_KNOWN else oracle
-        split = pre_tokenizers.Split(Regex(f"(?:{oracle})+"), "removed", invert=True)
-        for found, pieces in ((theirs, (piece for piece, _ in split.pre_tokenize_str(text))), (ours, pcre.matching(perl))):
-            for piece in pieces:
-                for c in piece:
-                    found[ord(c)] |= 1 << place
-    return theirs, ours
-
-
-def stand_ins():
-    """For each character that PCRE2 takes for another sort than the oracle does, the nearest one of the same length that it takes
-    for what the oracle takes this one."""
-    theirs, ours = features()
-    categories, scripts_of = bits(CATEGORIES), bits(SCRIPTS_KNOWN)
-    length = lambda code: len(chr(code).encode())  # noqa: E731
-    # Unassigned ones and those that are taken for others stand for none.
-    same = {}
-    for code in map(ord, characters()):
-        if ours[code] == theirs[code] and ours[code] & categories:
-            same.setdefault((length(code), ours[code]), []).append(code)
-    orders = [bits(PROPERTIES[:n]) for n in range(len(PROPERTIES) + 1)]
-
-    def like(wanted, size):
-        for dropped in [*(orders if wanted & scripts_of else []), *(order | scripts_of for order in orders)]:
-            some = [other for (length_of, kind), others in same.items() if length_of == size and not (kind ^ wanted) & ~dropped
-                    for other in others]
-            if some:
-                return sorted(some)
-        raise ValueError(f"nothing stands for {[f for n, f in enumerate(FEATURES) if wanted >> n & 1]}")
-
-    out, found = {}, {}
-    for code in map(ord, characters()):
-        sort = theirs[code], length(code)
-        if theirs[code] != ours[code]:
-            some = found[sort] = found.get(sort) or like(*sort)
-            place = bisect.bisect(some, code)
-            out[code] = min(some[max(place - 1, 0):place + 1], key=lambda other: abs(other - code))
-    return out
+def stand_in(category, length):
+    """The first character of Unicode 14 with this category and this length in UTF-8."""
+    for c in characters():
+        # PCRE2 counts U+180E as white space, as Perl once did.
+        if unicodedata.category(c) == category and len(c.encode()) == length and ord(c) != 0x180E:
+            return ord(c)
+    raise ValueError(f"no {category} of {length} bytes")
 
 
 def known_marks():
@@ -221,7 +140,15 @@ def table(name, kind, rows):
 
 
 def main():
-    rows = ranges(found := stand_ins(), found.get)
+    newer = newer_categories()
+    stand_ins = {}
+    for code, category in newer.items():
+        length = len(chr(code).encode())
+        if (category, length) not in stand_ins:
+            stand_ins[category, length] = stand_in(category, length)
+    rows = ranges([*newer, 0x180E],
+                  lambda code: stand_ins[newer[code], len(chr(code).encode())] if code in newer
+                  else stand_in("Cf", 3))
     marks = ranges(known_marks())
     bert = dict(clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False)
     classes = {
@@ -256,7 +183,7 @@ def main():
         "/// First, last, and the number of the script.",
         table("scripts", "ScriptRange", ranges(found := scripts(), found.get)),
         "// clang-format on", ""]))
-    print(len(rows), len(marks))
+    print(len(newer), len(rows), len(marks))
 
 
 main()
