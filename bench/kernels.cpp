@@ -253,7 +253,8 @@ void rows(const Backend& backend, Bench& bench, std::uint32_t t, const std::stri
             {dlogits}, {}, true);
 }
 
-/// Blocks of the head's weights written out dense, in GB/s written, beside what writing alone reaches.
+/// Blocks of the head's weights written out dense, in GB/s written, beside what writing alone reaches,
+/// and multiplied by one row as they lie.
 void expansion(const Backend& backend, Bench& bench, std::uint32_t t, const std::string& type) {
   struct Format {
     const char* name;
@@ -307,6 +308,16 @@ void expansion(const Backend& backend, Bench& bench, std::uint32_t t, const std:
       std::printf("%-44s %9.1f GB/s written, %.2f of fill's %.1f\n", "", rate * size, rate / fill,
                   fill * size);
     }
+    const graft_view one = tensor(backend, t, {1, columns}),
+                     sums = tensor(backend, t, {1, rows}, true);
+    const double dots =
+        bench.run(type + " times one row, " + f.name, "matmul/1", static_cast<double>(n),
+                  {one, transposed(in)}, {sums}, {real("alpha", 1)}, true);
+    if (dots > 0) {
+      std::printf("%-44s %9.1f GB/s read\n", "",
+                  dots * static_cast<double>(quant.data_bytes) / static_cast<double>(n));
+    }
+    for (void* memory : {one.data, sums.data}) backend.api->free(backend.device, memory);
     for (void* memory : {data, scales.data, book.data}) backend.api->free(backend.device, memory);
   }
   backend.api->free(backend.device, out.data);

@@ -141,7 +141,7 @@ void attention(const AttentionCall* call) {
       blocks += ceil_div(sequence_of(c, j).queries, shape.queries);
     int64_t work = 0;
     for (int64_t j = 0; j < c.sequences; ++j)
-      work += sequence_of(c, j).queries * sequence_of(c, j).keys * c.heads;
+      work += sequence_of(c, j).queries * sequence_of(c, j).keys * c.heads * (c.d + c.dv);
     GRAFT_OMP(parallel num_threads(c.threads) if (work > kParallel)) {
       const Buffers b = buffers_of(c, shape);
       GRAFT_OMP(for schedule(dynamic))

@@ -1,5 +1,8 @@
-// The blocks of GGUF expanded W elements at a time: each_..(block, put) calls put(at, slot, w) with the
-// elements from `at` on. slot counts vectors from 0 to 3 and over again, and is known when this is compiled.
+// The blocks of GGUF, W codes at a time. A block is groups of elements that share a scale; each_..(block,
+// group) calls, for those from element `at` on,
+//   group.scaled(at, n, scale, zero, code)    elements are (code - zero) scale
+//   group.affine(at, n, scale, offset, code)  elements are code scale + offset
+// where code(l) gives those from element l of the group on, and n is known when this is compiled.
 // graft/quant.hpp has the same formats as plain code, and says how they lie.
 #ifndef GRAFT_CPU_ISA_BLOCKS_HPP
 #define GRAFT_CPU_ISA_BLOCKS_HPP
@@ -39,6 +42,15 @@ GRAFT_INLINE I signed_at(Bytes at) {
 GRAFT_INLINE F real(I x) {
   return __builtin_convertvector(x, F);
 }
+GRAFT_INLINE F real(F x) {
+  return x;
+}
+GRAFT_INLINE I minus(I codes, int zero) {
+  return codes - zero;
+}
+GRAFT_INLINE F minus(F values, int) {
+  return values;
+}
 /// 0, 1, .. W - 1
 GRAFT_INLINE I lanes() {
   I x;
@@ -67,148 +79,135 @@ GRAFT_INLINE F half_at(Bytes at) {
 
 // ---- 32 elements ------------------------------------------------------------------------------------
 
-/// 16 bytes at qs: the low nibbles are elements 0 to 15, the high ones the rest. to_real(codes, at) makes
-/// elements of them.
-template <class ToReal, class Put>
-GRAFT_INLINE void nibbles(Bytes qs, ToReal to_real, Put put) {
-  GRAFT_UNROLL
-  for (int l = 0; l < 16; l += W) {
-    const I byte = bytes_at(qs + l);
-    put(l, 2 * l / W & 3, to_real(byte & 15, l));
-    put(l + 16, (2 * l / W + 1) & 3, to_real(byte >> 4, l + 16));
-  }
+/// 16 bytes at qs: the low nibbles are elements 0 to 15, the high ones the rest.
+GRAFT_INLINE I nibbles(Bytes qs, int l) {
+  return l < 16 ? bytes_at(qs + l) & 15 : bytes_at(qs + l - 16) >> 4;
 }
-/// Bits `at` to at + W - 1 of `high` as the fifth bits of codes.
-GRAFT_INLINE I fifth_bits(uint32_t high, int at) {
-  return ((splat_int((int32_t)high) >> (lanes() + at)) & 1) << 4;
+/// The same with bits of `high` as their fifth bits.
+GRAFT_INLINE I five_bits(Bytes qs, uint32_t high, int l) {
+  return nibbles(qs, l) | ((splat_int((int32_t)high) >> (lanes() + l)) & 1) << 4;
 }
 
-template <class Put>
-GRAFT_INLINE void each_q4_0(Bytes block, Put put) {
-  const F d = half_at(block);
-  nibbles(
-      block + 2, [&](I code, int) { return real(code - 8) * d; }, put);
+template <class Group>
+GRAFT_INLINE void each_q4_0(Bytes block, Group& group) {
+  group.scaled(0, 32, half_at(block), 8, [&](int l) { return nibbles(block + 2, l); });
 }
-template <class Put>
-GRAFT_INLINE void each_q4_1(Bytes block, Put put) {
-  const F d = half_at(block), m = half_at(block + 2);
-  nibbles(
-      block + 4, [&](I code, int) { return real(code) * d + m; }, put);
+template <class Group>
+GRAFT_INLINE void each_q4_1(Bytes block, Group& group) {
+  group.affine(0, 32, half_at(block), half_at(block + 2),
+               [&](int l) { return nibbles(block + 4, l); });
 }
-template <class Put>
-GRAFT_INLINE void each_q5_0(Bytes block, Put put) {
-  const F d = half_at(block);
+template <class Group>
+GRAFT_INLINE void each_q5_0(Bytes block, Group& group) {
   const uint32_t high = graft::quant::u32_at(block + 2);
-  nibbles(
-      block + 6, [&](I code, int at) { return real((code | fifth_bits(high, at)) - 16) * d; }, put);
+  group.scaled(0, 32, half_at(block), 16, [&](int l) { return five_bits(block + 6, high, l); });
 }
-template <class Put>
-GRAFT_INLINE void each_q5_1(Bytes block, Put put) {
-  const F d = half_at(block), m = half_at(block + 2);
+template <class Group>
+GRAFT_INLINE void each_q5_1(Bytes block, Group& group) {
   const uint32_t high = graft::quant::u32_at(block + 4);
-  nibbles(
-      block + 8, [&](I code, int at) { return real(code | fifth_bits(high, at)) * d + m; }, put);
+  group.affine(0, 32, half_at(block), half_at(block + 2),
+               [&](int l) { return five_bits(block + 8, high, l); });
 }
-template <class Put>
-GRAFT_INLINE void each_q8_0(Bytes block, Put put) {
-  const F d = half_at(block);
-  GRAFT_UNROLL
-  for (int l = 0; l < 32; l += W) put(l, l / W & 3, real(signed_at(block + 2 + l)) * d);
+template <class Group>
+GRAFT_INLINE void each_q8_0(Bytes block, Group& group) {
+  group.scaled(0, 32, half_at(block), 0, [&](int l) { return signed_at(block + 2 + l); });
 }
-template <class Put>
-GRAFT_INLINE void each_iq4_nl(Bytes block, Put put) {
+template <class Group>
+GRAFT_INLINE void each_iq4_nl(Bytes block, Group& group) {
   const float table[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                            1,    13,   25,  38,  53,  69,  89,  113};
   const Book book = book_of(table);
-  const F d = half_at(block);
-  nibbles(
-      block + 2, [&](I code, int) { return pick(book, code) * d; }, put);
+  group.scaled(0, 32, half_at(block), 0, [&](int l) { return pick(book, nibbles(block + 2, l)); });
 }
 
 // ---- 256 elements -----------------------------------------------------------------------------------
 
-template <class Put>
-GRAFT_INLINE void each_q2_k(Bytes block, Put put) {
+template <class Group>
+GRAFT_INLINE void each_q2_k(Bytes block, Group& group) {
   const F d = half_at(block + 80), dmin = half_at(block + 82);
-  for (int group = 0; group < 16; ++group) {
-    const F scale = d * (float)(block[group] & 15), minimum = dmin * (float)(block[group] >> 4);
-    const Bytes q = block + 16 + group / 8 * 32 + group % 2 * 16;
-    const int shift = group % 8 / 2 * 2;
-    GRAFT_UNROLL
-    for (int l = 0; l < 16; l += W)
-      put(16 * group + l, l / W & 3, scale * real((bytes_at(q + l) >> shift) & 3) - minimum);
+  GRAFT_UNROLL
+  for (int g = 0; g < 16; ++g) {
+    const Bytes q = block + 16 + g / 8 * 32 + g % 2 * 16;
+    const int shift = g % 8 / 2 * 2;
+    group.affine(16 * g, 16, d * (float)(block[g] & 15), -(dmin * (float)(block[g] >> 4)),
+                 [&](int l) { return (bytes_at(q + l) >> shift) & 3; });
   }
 }
-template <class Put>
-GRAFT_INLINE void each_q3_k(Bytes block, Put put) {
+template <class Group>
+GRAFT_INLINE void each_q3_k(Bytes block, Group& group) {
   const F d = half_at(block + 108);
   const Bytes scales = block + 96;
-  for (int group = 0; group < 16; ++group) {
-    const int low = (scales[group % 8] >> (group / 8 * 4)) & 15;
-    const int high = (scales[8 + group % 4] >> (group / 4 * 2)) & 3;
-    const F scale = d * (float)((low | high << 4) - 32);
-    const Bytes q = block + 32 + group / 8 * 32 + group % 2 * 16, h = block + group % 2 * 16;
-    const int shift = group % 8 / 2 * 2, bit = group / 2;
-    GRAFT_UNROLL
-    for (int l = 0; l < 16; l += W) {
-      const I code = ((bytes_at(q + l) >> shift) & 3) + ((bytes_at(h + l) >> bit) & 1) * 4 - 4;
-      put(16 * group + l, l / W & 3, scale * real(code));
-    }
+  GRAFT_UNROLL
+  for (int g = 0; g < 16; ++g) {
+    const int low = (scales[g % 8] >> (g / 8 * 4)) & 15;
+    const int high = (scales[8 + g % 4] >> (g / 4 * 2)) & 3;
+    const Bytes q = block + 32 + g / 8 * 32 + g % 2 * 16, h = block + g % 2 * 16;
+    const int shift = g % 8 / 2 * 2, bit = g / 2;
+    group.scaled(16 * g, 16, d * (float)((low | high << 4) - 32), 4, [&](int l) {
+      return ((bytes_at(q + l) >> shift) & 3) | ((bytes_at(h + l) >> bit) & 1) << 2;
+    });
   }
 }
 /// Eight times 32 elements with scales and minima of six bits; codes(j, l) are those from element l of
 /// sub-block j on.
-template <class Codes, class Put>
-GRAFT_INLINE void six_bit_blocks(Bytes block, Codes codes, Put put) {
+template <class Codes, class Group>
+GRAFT_INLINE void six_bit_blocks(Bytes block, Codes codes, Group& group) {
   const F d = half_at(block), dmin = half_at(block + 2);
+  GRAFT_UNROLL
   for (int j = 0; j < 8; ++j) {
     int sc = 0, mn = 0;
     graft::quant::six_bits(block + 4, j, &sc, &mn);
-    const F scale = d * (float)sc, minimum = dmin * (float)mn;
-    GRAFT_UNROLL
-    for (int l = 0; l < 32; l += W) put(32 * j + l, l / W & 3, scale * real(codes(j, l)) - minimum);
+    group.affine(32 * j, 32, d * (float)sc, -(dmin * (float)mn),
+                 [&](int l) { return codes(j, l); });
   }
 }
 /// The nibbles of sub-block j from element l on: two sub-blocks share 32 bytes of qs.
 GRAFT_INLINE I paired_nibbles(Bytes qs, int j, int l) {
   return (bytes_at(qs + j / 2 * 32 + l) >> (j % 2 * 4)) & 15;
 }
-template <class Put>
-GRAFT_INLINE void each_q4_k(Bytes block, Put put) {
+template <class Group>
+GRAFT_INLINE void each_q4_k(Bytes block, Group& group) {
   six_bit_blocks(
-      block, [&](int j, int l) { return paired_nibbles(block + 16, j, l); }, put);
+      block, [&](int j, int l) { return paired_nibbles(block + 16, j, l); }, group);
 }
-template <class Put>
-GRAFT_INLINE void each_q5_k(Bytes block, Put put) {
+template <class Group>
+GRAFT_INLINE void each_q5_k(Bytes block, Group& group) {
   const auto fifth = [&](int j, int l) { return ((bytes_at(block + 16 + l) >> j) & 1) << 4; };
   six_bit_blocks(
-      block, [&](int j, int l) { return paired_nibbles(block + 48, j, l) | fifth(j, l); }, put);
+      block, [&](int j, int l) { return paired_nibbles(block + 48, j, l) | fifth(j, l); }, group);
 }
-template <class Put>
-GRAFT_INLINE void each_q6_k(Bytes block, Put put) {
+template <class Group>
+GRAFT_INLINE void each_q6_k(Bytes block, Group& group) {
   const F d = half_at(block + 208);
-  for (int group = 0; group < 16; ++group) {
-    const int half = group / 8, k = group / 2 % 4, part = group % 2 * 16;
+  GRAFT_UNROLL
+  for (int g = 0; g < 16; ++g) {
+    const int half = g / 8, k = g / 2 % 4, part = g % 2 * 16;
     const Bytes low = block + 64 * half + 32 * (k % 2) + part;
     const Bytes high = block + 128 + 32 * half + part;
-    const F scale = d * (float)(int8_t)block[192 + group];
     const int low_shift = k / 2 * 4, high_shift = 2 * k;
-    GRAFT_UNROLL
-    for (int l = 0; l < 16; l += W) {
-      const I code =
-          ((bytes_at(low + l) >> low_shift) & 15) | ((bytes_at(high + l) >> high_shift) & 3) << 4;
-      put(16 * group + l, l / W & 3, scale * real(code - 32));
-    }
+    group.scaled(16 * g, 16, d * (float)(int8_t)block[192 + g], 32, [&](int l) {
+      return ((bytes_at(low + l) >> low_shift) & 15) | ((bytes_at(high + l) >> high_shift) & 3)
+                                                           << 4;
+    });
   }
+}
+
+/// Elements of a group.
+GRAFT_INLINE int group_of(Format format) {
+  return format == graft::quant::kQ2K || format == graft::quant::kQ3K ||
+                 format == graft::quant::kQ6K
+             ? 16
+             : 32;
 }
 
 /// with(each, elements) for the format's each_..
 template <class With>
 GRAFT_INLINE void with_blocks(Format format, With with) {
-#define GRAFT_BLOCKS(FORMAT, EACH, ELEMENTS) \
-  case graft::quant::FORMAT:                 \
-    return with(                             \
-        [](Bytes block, auto put) __attribute__((always_inline)) { EACH(block, put); }, ELEMENTS);
+#define GRAFT_BLOCKS(FORMAT, EACH, ELEMENTS)                                                 \
+  case graft::quant::FORMAT:                                                                 \
+    return with(                                                                             \
+        [](Bytes block, auto& group) __attribute__((always_inline)) { EACH(block, group); }, \
+        ELEMENTS);
   switch (format) {
     GRAFT_BLOCKS(kQ4_0, each_q4_0, 32)
     GRAFT_BLOCKS(kQ4_1, each_q4_1, 32)

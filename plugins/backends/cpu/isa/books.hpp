@@ -79,10 +79,8 @@ GRAFT_INLINE Pairs pairs_of(const float* book) {
            _mm256_broadcastsi128_si256(_mm_unpackhi_epi64(high01, high23))}};
 }
 /// Codes lie as bytes, each looked up in four books of bytes, whose answers are put together. Fours of
-/// elements go to the halves by turns, so that they come out in order.
-GRAFT_INLINE void look_up(const Pairs& book, const uint8_t* bytes, F* out) {
-  const __m256i codes =
-      _mm256_permutevar8x32_epi32(codes_of(bytes), _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+/// codes come out of the halves by turns.
+GRAFT_INLINE void look_up_codes(const Pairs& book, __m256i codes, F* out) {
   __m256i b[4];
   GRAFT_UNROLL
   for (int i = 0; i < 4; ++i) b[i] = _mm256_shuffle_epi8(book.byte[i], codes);
@@ -93,6 +91,23 @@ GRAFT_INLINE void look_up(const Pairs& book, const uint8_t* bytes, F* out) {
   out[1] = (F)_mm256_unpackhi_epi16(low01, low23);
   out[2] = (F)_mm256_unpacklo_epi16(high01, high23);
   out[3] = (F)_mm256_unpackhi_epi16(high01, high23);
+}
+/// In order: fours of elements go to the halves by turns.
+GRAFT_INLINE void look_up(const Pairs& book, const uint8_t* bytes, F* out) {
+  const __m256i by_turns = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+  look_up_codes(book, _mm256_permutevar8x32_epi32(codes_of(bytes), by_turns), out);
+}
+/// High nibbles in one half, low ones in the other: eights come out dealt, as deal() has them.
+GRAFT_INLINE void look_up_dealt(const Pairs& book, const uint8_t* bytes, F* out) {
+  const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)bytes));
+  const __m256i shifts = _mm256_setr_epi32(4, 4, 4, 4, 0, 0, 0, 0);
+  look_up_codes(book, _mm256_and_si256(_mm256_srlv_epi32(both, shifts), _mm256_set1_epi8(15)), out);
+}
+/// Of eight elements those with even numbers first.
+GRAFT_INLINE void deal(float* x, int64_t n) {
+  const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+  for (int64_t i = 0; i + 8 <= n; i += 8)
+    _mm256_storeu_ps(x + i, _mm256_permutevar8x32_ps(_mm256_loadu_ps(x + i), order));
 }
 #else
 typedef Book Pairs;
@@ -118,6 +133,10 @@ GRAFT_INLINE void look_up(const Pairs& book, const uint8_t* bytes, F* out) {
 #endif
   }
 }
+GRAFT_INLINE void look_up_dealt(const Pairs& book, const uint8_t* bytes, F* out) {
+  look_up(book, bytes, out);
+}
+GRAFT_INLINE void deal(float*, int64_t) {}
 #endif
 
 // ---- the same, of values that are rounded to bf16 already ----------------------------------------

@@ -21,6 +21,8 @@
 #endif
 #define GRAFT_INLINE static inline __attribute__((always_inline))
 #define GRAFT_INLINE_MEMBER inline __attribute__((always_inline))
+/// A loop with all registers to itself.
+#define GRAFT_APART __attribute__((noinline))
 
 #ifdef _OPENMP
 extern "C" int omp_get_thread_num(void) noexcept;
