@@ -121,6 +121,8 @@ void expand_run(const graft_quant* q, Format format, int64_t row, int64_t column
 
 // ---- products with a few rows -------------------------------------------------------------------
 
+constexpr int64_t kAhead = 2048;  // bytes of blocks that are fetched before they are used
+
 /// Sums of products with M rows of a, in several vectors: one addition need not wait for the last.
 template <int M, int kSlots = M == 1   ? 4
                               : M == 2 ? 2
@@ -168,6 +170,7 @@ GRAFT_APART void dot_pairs(const graft_quant* q, int64_t row, int64_t rows, int6
     for (int64_t b = 0; b < blocks; ++b) {
       Sums<M, M == 1 ? 2 : 1> part;
       part.clear();
+      __builtin_prefetch(bytes + kAhead);
       for (int64_t l = 0; l < size; l += 32, bytes += 16, x += 32) {
         F w[kPairs];
         look_up_dealt(book, bytes, w);
@@ -264,6 +267,7 @@ GRAFT_APART void dot_run(const graft_quant* q, Format format, int64_t row, int64
         const int64_t size = group_of(format);
         GroupSums<M> own = {a, x_sums, k, k / size, {}, {}};
         for (int64_t j = 0; j < k; j += elements, block += q->block_bytes) {
+          __builtin_prefetch(block + kAhead);
           each(block, own);
           own.x += elements;
           own.x_sums += elements / size;
