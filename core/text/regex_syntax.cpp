@@ -177,7 +177,9 @@ class Translator {
 
   /// "a{2,3}+", "a{2}?" and "a**" repeat what is repeated; in Perl's the first takes all or nothing.
   void repeat(std::size_t size) {
-    if (repeated_ && !extended_) {
+    if (repeated_ && extended_)
+      fail("a repetition of what is repeated is not supported under (?x)");
+    if (repeated_) {
       out_.insert(atom_, "(?:");
       out_ += ')';
     }
@@ -186,6 +188,8 @@ class Translator {
     at_ += size;
     repeated_ = true;
     const bool fixed = size > 1 && what.find(',') == what.npos;
+    const char after = at_ < text_.size() ? text_[at_] : '\0';
+    if (extended_ && size > 1 && (after == '+' || (after == '?' && fixed))) repeat(1);
     if (at_ < text_.size() && ((text_[at_] == '?' && !fixed) || (text_[at_] == '+' && size == 1))) {
       out_ += text_[at_++];
     }
@@ -378,6 +382,8 @@ class Translator {
         const std::size_t end = text_.find(":]", at_);
         part.members += text_.substr(at_, end + 2 - at_);
         at_ = end + 2;
+      } else if (groups_.back().fold && (c == '[' || has("&&"))) {
+        fail("a class in a class or && under (?i) is not supported");
       } else if (c == '[') {
         part.others.push_back(char_class(depth + 1));
       } else if (has("&&")) {

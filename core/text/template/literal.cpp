@@ -29,6 +29,7 @@ void escape(std::string_view source, std::size_t& at, std::string& out) {
     return;
   }
   const bool octal = digit(c, 8) >= 0;
+  if (c == 'N') throw SyntaxFailure("characters by name are not supported", at - 1);
   const std::size_t most = octal ? 3 : c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
   if (most == 0) {
     out += '\\';

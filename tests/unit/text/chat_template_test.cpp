@@ -81,6 +81,7 @@ TEST(ChatTemplate, RefusesWithLineAndColumn) {
       {"{{ f(a=1, 2) }}", "an argument without a name after one with a name"},
       {"{{ x[] }}", "the index is missing"},
       {"{{ '\\ud800' }}", "the escape is not one character"},
+      {"{{ 'a\\N{BULLET}' }}", "characters by name are not supported"},
       {"{% set x | nope %}a{% endset %}", "the filter 'nope' is not supported"},
       {"{% if 1 %}{% for x in y %}{{ x|nope }}{% endfor %}{% endif %}",
        "the filter 'nope' is not supported"},

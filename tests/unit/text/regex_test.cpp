@@ -76,6 +76,10 @@ TEST(Regex, RefusesCaseInClassesWhereItDoesNotCount) {
   EXPECT_NE(said("(?i)[\\p{Lu}a]").find("'lu' in a class under (?i)"), std::string::npos);
   EXPECT_NE(said("(?i:a|(b[[:^upper:]]))").find("'upper' in a class under (?i)"),
             std::string::npos);
+  EXPECT_NE(said("(?i)[a-z&&[^b]]").find("under (?i)"), std::string::npos);
+  EXPECT_NE(said("(?x)a{2}?").find("under (?x)"), std::string::npos);
+  EXPECT_NE(said("(?x:a*{2})").find("under (?x)"), std::string::npos);
+  EXPECT_EQ(matches("(?x: a *? b{1,2}? )", "aabb"), (Texts{"aab", "b"}));
   EXPECT_EQ(matches("(?i:a)[[:upper:]]|(?i)\\p{Ll}(?-i:[\\p{Lu}])", "AB bc aC"),
             (Texts{"AB", "aC"}));
 }
