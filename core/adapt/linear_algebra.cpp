@@ -1,5 +1,6 @@
 #include "core/adapt/linear_algebra.hpp"
 
+#include <Eigen/Cholesky>
 #include <Eigen/Eigenvalues>
 #include <Eigen/QR>
 #include <Eigen/SVD>
@@ -46,6 +47,18 @@ Matrix product_of_transposed(const Matrix& a, const Matrix& b) {
 }
 
 void make_orthonormal(Matrix& y) {
+  // By the factor of y^T y, of columns as long as one another, which takes a third of the time that
+  // reflections take. Squaring loses nothing in double precision unless columns are all but dependent.
+  Wide wide = view(y).cast<double>();
+  wide.colwise().normalize();
+  Wide gram = Wide::Zero(y.cols, y.cols);
+  gram.selfadjointView<Eigen::Lower>().rankUpdate(wide.transpose());
+  const Eigen::LLT<Wide> factor(gram);
+  if (factor.info() == Eigen::Success && factor.matrixLLT().diagonal().minCoeff() > 1e-5) {
+    factor.matrixU().solveInPlace<Eigen::OnTheRight>(wide);
+    view(y) = wide.cast<float>();
+    return;
+  }
   const Eigen::HouseholderQR<Narrow> factors(view(y));
   view(y) = factors.householderQ() * Narrow::Identity(y.rows, y.cols);
 }

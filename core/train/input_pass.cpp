@@ -7,13 +7,14 @@
 
 #include "core/adapt/components.hpp"
 #include "core/base/error.hpp"
+#include "core/base/size.hpp"
 #include "core/train/trainer.hpp"
 
 namespace graft::core {
 namespace {
 
 /// Components that have not settled by then are taken as they are.
-constexpr std::int64_t kMostBatches = 500;
+constexpr std::int64_t kMostBatches = 100;
 constexpr std::int64_t kTold = 5;  // batches between two words to who waits
 
 std::size_t size(std::int64_t n) {
@@ -98,7 +99,8 @@ struct Group {
 
 class Pass {
  public:
-  Pass(const Device& device, Model model, Batches& batches, Observation& seen)
+  Pass(const Device& device, Model model, Batches& batches, Observation& seen,
+       std::uint64_t memory_limit)
       : device_(device), model_(std::move(model)), batches_(batches), seen_(seen) {
     record();
     std::size_t most = 0;
@@ -118,6 +120,13 @@ class Pass {
                     const auto& x, std::int64_t rows, const auto& y, std::int64_t columns) {
       return (*products)(x, rows, y, columns);
     };
+    needs_ = bytes();
+    if (memory_limit > 0 && needs_ > memory_limit) {
+      throw Error(GRAFT_E_NO_MEMORY,
+                  cat("train.memory_limit is ", size_text(memory_limit), ", but the pass over the ",
+                      "data that parameters begin from needs ", size_text(needs_),
+                      ". Lower train.batch_size or the rank, or begin without the data."));
+    }
     model_.load(std::max(1, static_cast<int>(device_.info().threads)));
     model_.bind(*program_);
     set_rope_inputs(*program_, model_.config());
@@ -143,11 +152,34 @@ class Pass {
     return cat("components of ", settled, " of ", groups_.size(), " inputs have settled");
   }
 
+  /// What the pass takes at once, the process with the run's data included.
+  std::uint64_t bytes() const {
+    const Plan& plan = program_->plan();
+    const auto rows = static_cast<std::uint64_t>(batches_.bounds().rows);
+    std::uint64_t widest = 0, kept = 0;
+    std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint64_t> products;
+    for (const Group& g : groups_) {
+      const auto f = static_cast<std::uint64_t>(seen_.sites[g.sites[0]].features);
+      std::uint64_t n = 0;
+      for (const std::size_t s : g.sites) n = std::max<std::uint64_t>(n, seen_.sites[s].most);
+      const std::uint64_t c = 2 * n + 8;
+      widest = std::max(widest, f);
+      kept += f * n;
+      products[{f, c}] = (rows + n + 1) * (f + 2 * c) + 3 * f * c;
+    }
+    std::uint64_t numbers = kept + 4 * rows * widest;  // taken, copied, chosen, stacked
+    for (const auto& [shape, n] : products) numbers += n;
+    return resident_bytes() + model_.mapped_bytes() + model_.expanded_bytes() + plan.arena_bytes +
+           plan.workspace_bytes + plan.input_bytes + numbers * sizeof(float);
+  }
+
   /// There are components of all inputs.
   bool begun() const {
     return std::all_of(groups_.begin(), groups_.end(),
                        [](const Group& g) { return g.components.result().n > 0; });
   }
+
+  std::uint64_t needs() const { return needs_; }
 
   void run(const Batch& batch) {
     choose_rows(batch);
@@ -173,6 +205,7 @@ class Pass {
   std::shared_ptr<void> taken_;    ///< the inputs that were met last, in f32
   std::vector<std::size_t> rows_;  ///< of the batch, that count
   std::size_t batch_rows_ = 0;
+  std::uint64_t needs_ = 0;
   Multiply multiply_;
 };
 
@@ -261,9 +294,11 @@ void Pass::take(std::size_t group) {
 }  // namespace
 
 InputPass input_pass(const Device& device, std::function<Model()> open, Batches& batches,
-                     const Log& log) {
+                     std::uint64_t memory_limit, const Log& log) {
   return [=, &batches](Observation& seen, const std::function<void(std::int64_t)>& next) {
-    Pass pass(device, open(), batches, seen);
+    Pass pass(device, open(), batches, seen, memory_limit);
+    log.info("run", cat("a pass over the data first: at most ", kMostBatches, " batches, ",
+                        size_text(pass.needs())));
     std::int64_t done = 0;
     while (!pass.done() && done < kMostBatches) {
       pass.run(batches.micro_step(done % batches.micro_steps()));

@@ -10,8 +10,8 @@ namespace graft::core {
 /// The micro-steps of `batches` from the first on, round and round, through the base model alone.
 /// `open` opens it; it is loaded for the pass and let go after it. Equal inputs (queries, keys and
 /// values share theirs) are looked at once. Throws GRAFT_E_CONFIG where no batch has as many rows
-/// as there are to be components.
+/// as there are to be components, and GRAFT_E_NO_MEMORY where it would take more than the limit (0: none).
 InputPass input_pass(const Device& device, std::function<Model()> open, Batches& batches,
-                     const Log& log);
+                     std::uint64_t memory_limit, const Log& log);
 
 }  // namespace graft::core

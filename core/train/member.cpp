@@ -63,9 +63,9 @@ void Member::open(const Model& model, const Text& text, const std::function<Mode
         static_cast<std::int64_t>(std::ceil(c.warmup_ratio * static_cast<double>(train->steps())));
   }
   const auto attach = [&] {
-    return std::make_unique<AdapterSet>(decoder_sites(model.config()), c.methods,
-                                        base_tensors(model.config()), log,
-                                        input_pass(device, another, *train, log));
+    return std::make_unique<AdapterSet>(
+        decoder_sites(model.config()), c.methods, base_tensors(model.config()), log,
+        input_pass(device, another, *train, c.trainer.memory_limit, log));
   };
   const bool written = std::all_of(c.load.begin(), c.load.end(),
                                    [](const fs::path& folder) { return folder.empty(); });
