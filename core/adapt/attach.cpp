@@ -73,7 +73,8 @@ void train_biases(AdapterSet::State& s, std::size_t e) {
     p.init = GRAFT_INIT_BASE;
     s.replace(std::move(p));
   }
-  if (!any) {
+  // A file of PEFT's may say so of a model without biases.
+  if (!any && !s.entries[e].loaded) {
     throw Error(GRAFT_E_INVALID,
                 cat(s.who(e), ": bias is \"", choice, "\", but ",
                     choice == "all" ? "the model has no biases" : "no targeted module has a bias",
