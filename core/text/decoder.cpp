@@ -160,9 +160,11 @@ Decoder::Streaming streaming_of(const Json& config, const std::vector<std::strin
   using Kinds = std::vector<std::string>;
   const bool known = kinds == Kinds{"Replace", "ByteFallback", "Fuse"} ||
                      kinds == Kinds{"Replace", "ByteFallback", "Fuse", "Strip"};
-  const Json& last = config["decoders"].back();
-  const bool keeps_end = kinds.back() != "Strip" || last["stop"] == 0;
-  return known && keeps_end ? Decoder::Streaming::pieces : Decoder::Streaming::no;
+  // Of sequences in sequences `kinds` has more.
+  const Json& decoders = config["decoders"];
+  if (!known || decoders.size() != kinds.size()) return Decoder::Streaming::no;
+  const bool keeps_end = kinds.back() != "Strip" || decoders.back()["stop"] == 0;
+  return keeps_end ? Decoder::Streaming::pieces : Decoder::Streaming::no;
 }
 
 }  // namespace
@@ -272,7 +274,7 @@ DecoderStep word_pieces(std::string prefix, bool cleanup) {
   return [prefix = std::move(prefix), cleanup](std::vector<std::string>& pieces) {
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       if (i > 0) {
-        const bool goes_on = !prefix.empty() && pieces[i].starts_with(prefix);
+        const bool goes_on = pieces[i].starts_with(prefix);
         pieces[i] = goes_on ? pieces[i].substr(prefix.size()) : " " + pieces[i];
       }
       if (!cleanup) continue;

@@ -68,6 +68,8 @@ TOKENIZERS = {
                    "pre_tokenizer": {"type": "BertPreTokenizer"},
                    "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 4], "cls": ["t", 1]},
                    "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True}},
+    "empty": bpe(normalizer={"type": "Sequence", "normalizers": []}, decoder={"type": "Sequence", "decoders": []},
+                 pre_tokenizer={"type": "Sequence", "pretokenizers": []}, post_processor={"type": "Sequence", "processors": []}),
     "word_level": {"model": {"type": "WordLevel", "unk_token": "u", "vocab": {"u": 0, "x": 1}},
                    "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
                        {"type": "UnicodeScripts"}, {"type": "FixedLength", "length": 3}]},

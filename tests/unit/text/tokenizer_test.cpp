@@ -42,6 +42,23 @@ std::string name_of(const testing::TestParamInfo<Json>& variant) {
 
 INSTANTIATE_TEST_SUITE_P(Variants, TokenizationGolden, testing::ValuesIn(variants()), name_of);
 
+TEST(Decoder, SequencesMayBeEmptyOrInSequences) {
+  const auto decoded = [](const char* decoder, const char* a = "\u2581a", const char* b = "b") {
+    const Json model = {{"type", "WordLevel"}, {"unk_token", a}, {"vocab", {{a, 0}, {b, 1}}}};
+    return load_text(Json({{"model", model}, {"decoder", Json::parse(decoder)}}).dump())
+        .decode({0, 1}, false);
+  };
+  EXPECT_EQ(decoded(R"({"type": "Sequence", "decoders": []})"), "\u2581ab");
+  EXPECT_EQ(decoded(R"({"type": "Sequence", "decoders": [{"type": "Sequence", "decoders": []}]})"),
+            "\u2581ab");
+  EXPECT_EQ(decoded(R"({"type": "Sequence", "decoders": [
+      {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+      {"type": "Sequence", "decoders": [{"type": "Strip", "content": " ", "start": 1, "stop": 0}]}]})"),
+            "ab");
+  // Every piece begins with nothing.
+  EXPECT_EQ(decoded(R"({"type": "WordPiece", "prefix": "", "cleanup": false})", "a"), "ab");
+}
+
 TEST(Tokenizer, TellsItsSpecialTokens) {
   const Tokenizer tokenizer = Tokenizer::load(golden("tiny-tokenizer"));
   EXPECT_EQ(tokenizer.bos(), 1);
