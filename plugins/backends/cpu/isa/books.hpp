@@ -1,10 +1,24 @@
 // Books of 16 values (nf4, fp4, iq4_nl), looked up many at a time.
 #ifndef GRAFT_CPU_ISA_BOOKS_HPP
 #define GRAFT_CPU_ISA_BOOKS_HPP
+#include <graft/quant.hpp>
+
 #include "plugins/backends/cpu/isa/vec.hpp"
 
 namespace graft_cpu {
 namespace GRAFT_ISA {
+
+/// body(j, count, first, scale) for the pieces of n elements from `first` on that share a scale.
+template <class Body>
+GRAFT_INLINE void by_scale(const graft_quant* q, int64_t first, int64_t n, Body body) {
+  const int64_t size = q->block_elements;
+  int64_t block = first / size, end = (block + 1) * size - first;
+  for (int64_t j = 0; j < n; ++block, end += size) {
+    const int64_t count = least(end, n) - j;
+    body(j, count, first + j, graft::quant::book_scale(q, block));
+    j += count;
+  }
+}
 
 // ---- W codes in a vector ------------------------------------------------------------------------
 

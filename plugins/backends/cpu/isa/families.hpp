@@ -1,7 +1,7 @@
 // The kernels of this instruction set, as table.cpp lists them.
 #ifndef GRAFT_CPU_ISA_FAMILIES_HPP
 #define GRAFT_CPU_ISA_FAMILIES_HPP
-#include "plugins/backends/cpu/kernels.hpp"
+#include "plugins/backends/cpu/isa/quant_kernels.hpp"
 
 namespace graft_cpu {
 namespace GRAFT_ISA {
@@ -49,6 +49,11 @@ uint64_t attention_workspace(const AttentionCall*);
 void attention(const AttentionCall*);
 uint64_t attention_bwd_workspace(const AttentionCall*);
 void attention_bwd(const AttentionCall*);
+
+// quant.cpp, quant_dot.cpp
+void expand_blocks(const ExpandCall*);
+uint64_t dot_blocks_workspace(const GemmCall*);
+void dot_blocks(const GemmCall*, const graft_quant*, int32_t format);
 
 }  // namespace GRAFT_ISA
 }  // namespace graft_cpu
