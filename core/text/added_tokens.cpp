@@ -57,17 +57,17 @@ bool is_apart(std::string_view text, TextRange range) {
 /// The range with the white space that the token takes, but nothing before `from`.
 TextRange with_white_space(std::string_view text, TextRange range, const AddedToken& token,
                            std::size_t from) {
-  if (token.lstrip) {
-    // It may begin in white space that the token before it took; then both stand for it.
-    range.begin = std::max(range.begin, std::min(from, range.end));
-    while (range.begin > from && is_white_space(utf8_before(text, range.begin))) {
-      while (is_utf8_continuation(text[--range.begin])) continue;
-    }
-  }
   while (token.rstrip && range.end < text.size()) {
     std::size_t next = range.end;
     if (!is_white_space(utf8_next(text, next))) break;
     range.end = next;
+  }
+  if (token.lstrip) {
+    while (range.begin > from && is_white_space(utf8_before(text, range.begin))) {
+      while (is_utf8_continuation(text[--range.begin])) continue;
+    }
+    // It may begin in white space that the token before it took, and end there: then nothing is left.
+    range.begin = std::max(range.begin, std::min(from, range.end));
   }
   return range;
 }
@@ -93,7 +93,7 @@ void AddedTokens::split(std::string_view text, bool normalized, std::vector<Segm
     if (token.single_word && !is_apart(text, found)) continue;
     const TextRange taken = with_white_space(text, found, token, done);
     if (done < taken.begin) out.push_back({{done, taken.begin}, nullptr});
-    out.push_back({taken, &token});
+    if (taken.begin < taken.end) out.push_back({taken, &token});
     done = taken.end;
   }
   if (done < text.size()) out.push_back({{done, text.size()}, nullptr});

@@ -42,6 +42,18 @@ std::string name_of(const testing::TestParamInfo<Json>& variant) {
 
 INSTANTIATE_TEST_SUITE_P(Variants, TokenizationGolden, testing::ValuesIn(variants()), name_of);
 
+TEST(AddedTokens, AreNotThereAgainInWhiteSpaceThatTheyTook) {
+  const Json file = {{"model", {{"type", "WordLevel"}, {"unk_token", "u"}, {"vocab", {{"u", 0}}}}},
+                     {"added_tokens",
+                      {{{"id", 1},
+                        {"content", "  "},
+                        {"lstrip", true},
+                        {"rstrip", true},
+                        {"normalized", false}}}}};
+  EXPECT_EQ(load_text(file.dump()).ids("a       b  ", false),
+            (std::vector<std::int32_t>{0, 1, 0, 1}));
+}
+
 TEST(Decoder, SequencesMayBeEmptyOrInSequences) {
   const auto decoded = [](const char* decoder, const char* a = "\u2581a", const char* b = "b") {
     const Json model = {{"type", "WordLevel"}, {"unk_token", a}, {"vocab", {{a, 0}, {b, 1}}}};
