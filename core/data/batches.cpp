@@ -12,12 +12,12 @@ constexpr std::int64_t kMostMicroSteps = 50'000'000;
 void one_of(std::int64_t a, const char* a_name, std::int64_t b, const char* b_name) {
   for (const auto& [value, name] : {std::pair(a, a_name), std::pair(b, b_name)}) {
     if (value < 0) {
-      throw Error(GRAFT_E_INVALID, cat("train.", name, " is ", value, ", but must be at least 1."));
+      throw Error(GRAFT_E_CONFIG, cat("train.", name, " is ", value, ", but must be at least 1."));
     }
   }
   if ((a > 0) != (b > 0)) return;
-  throw Error(GRAFT_E_INVALID, cat("train.", a_name, " and train.", b_name, " are ",
-                                   a > 0 ? "both" : "neither", " there: give one of the two."));
+  throw Error(GRAFT_E_CONFIG, cat("train.", a_name, " and train.", b_name, " are ",
+                                  a > 0 ? "both" : "neither", " there: give one of the two."));
 }
 
 void append(Batch& batch, const Example& example) {
@@ -43,25 +43,24 @@ Batches::Batches(Dataset dataset, const BatchOptions& options)
   one_of(options.batch_size, "batch_size", options.batch_tokens, "batch_tokens");
   one_of(options.steps, "steps", options.epochs, "epochs");
   if (options.accumulate < 1) {
-    throw Error(GRAFT_E_INVALID,
+    throw Error(GRAFT_E_CONFIG,
                 cat("train.accumulate is ", options.accumulate, ", but must be at least 1."));
   }
   constexpr std::int64_t no_end = std::numeric_limits<std::int64_t>::max();
   std::int64_t at = 0;
   if (options.steps > 0) {
     if (options.steps > kMostMicroSteps / options.accumulate) {
-      throw Error(GRAFT_E_INVALID, cat("train.steps is ", options.steps, " of ", options.accumulate,
-                                       " micro-steps, but a run has at most ", kMostMicroSteps,
-                                       " micro-steps. Use fewer steps."));
+      throw Error(GRAFT_E_CONFIG, cat("train.steps is ", options.steps, " of ", options.accumulate,
+                                      " micro-steps, but a run has at most ", kMostMicroSteps,
+                                      " micro-steps. Use fewer steps."));
     }
     at = lay_out(0, no_end, options.steps * options.accumulate);
   }
   for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {
     at = lay_out(at, at + sampler_.epoch_size(), no_end);
     if (static_cast<std::int64_t>(starts_.size()) > kMostMicroSteps) {
-      throw Error(GRAFT_E_INVALID,
-                  cat("train.epochs is ", options.epochs, ", but a run has at ", "most ",
-                      kMostMicroSteps, " micro-steps. Use fewer epochs."));
+      throw Error(GRAFT_E_CONFIG, cat("train.epochs is ", options.epochs, ", but a run has at ",
+                                      "most ", kMostMicroSteps, " micro-steps. Use fewer epochs."));
     }
   }
   starts_.push_back(at);
@@ -86,8 +85,8 @@ std::int64_t Batches::lay_out(std::int64_t at, std::int64_t end, std::int64_t mo
       found.longest = std::max(found.longest, length);
     }
     if (found.rows > std::numeric_limits<std::int32_t>::max()) {
-      throw Error(GRAFT_E_INVALID, cat("a micro-step would have ", found.rows, " tokens, which is ",
-                                       "too many. Use a smaller batch_size or max_length."));
+      throw Error(GRAFT_E_CONFIG, cat("a micro-step would have ", found.rows, " tokens, which is ",
+                                      "too many. Use a smaller batch_size or max_length."));
     }
     Step& step = steps_.back();
     step.last = number + 1;

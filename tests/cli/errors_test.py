@@ -96,6 +96,9 @@ class WrongConfiguration(CommandTest):
         run.write_text(json.dumps({**json.loads(run.read_text()), "optimizer": {}}))
         self.refused("plan", run, status=2, says=["/optimizer/type is missing", "adamw"])
 
+    def test_more_steps_than_a_run_has(self):
+        self.refused("plan", self.run_file(), "--train.steps", str(10**15), status=2, says=["train.steps", "at most"])
+
     def test_no_decay_of_nothing(self):
         run = self.run_file(optimizer={"type": "adamw", "lr": 0.1, "no_decay": ["lora_B", "bais"]})
         done = self.graft("plan", run)
