@@ -225,10 +225,6 @@ class Fields {
   Limits& limits_;
 };
 
-}  // namespace
-
-namespace {
-
 /// The member of `values` that "(name)" at `at` names; at goes behind it.
 const Value& member_of(const Value& values, std::string_view format, std::size_t& at) {
   std::size_t deep = 0, end = at;

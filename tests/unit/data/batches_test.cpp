@@ -244,15 +244,20 @@ TEST_F(BatchesTest, EvaluationTakesEachExampleOnce) {
 
 TEST_F(BatchesTest, RefusesWrongOptions) {
   const Dataset data = dataset({2, 2});
-  EXPECT_ERROR(Batches(data, options(1, 8, 1, 1, 0)),
-               "train.batch_size and train.batch_tokens are both there: give one of the two.");
-  EXPECT_ERROR(Batches(data, options(0, 0, 1, 1, 0)), "are neither there");
-  EXPECT_ERROR(Batches(data, options(1, 0, 1, 1, 1)), "train.steps and train.epochs are both");
-  EXPECT_ERROR(Batches(data, options(1, 0, 1, 0, 0)), "train.steps and train.epochs are neither");
-  EXPECT_ERROR(Batches(data, options(1, 0, 0, 1, 0)), "train.accumulate is 0");
-  EXPECT_ERROR(Batches(data, options(-1, 0, 1, 1, 0)), "train.batch_size is -1");
-  EXPECT_ERROR(Batches(data, options(1, 0, 1'000'000'000'000, 1'000'000'000'000, 0)),
-               "but a run has at most");
+  EXPECT_ERROR_STATUS(
+      Batches(data, options(1, 8, 1, 1, 0)), GRAFT_E_CONFIG,
+      "train.batch_size and train.batch_tokens are both there: give one of the two.");
+  EXPECT_ERROR_STATUS(Batches(data, options(0, 0, 1, 1, 0)), GRAFT_E_CONFIG, "are neither there");
+  EXPECT_ERROR_STATUS(Batches(data, options(1, 0, 1, 1, 1)), GRAFT_E_CONFIG,
+                      "train.steps and train.epochs are both");
+  EXPECT_ERROR_STATUS(Batches(data, options(1, 0, 1, 0, 0)), GRAFT_E_CONFIG,
+                      "train.steps and train.epochs are neither");
+  EXPECT_ERROR_STATUS(Batches(data, options(1, 0, 0, 1, 0)), GRAFT_E_CONFIG,
+                      "train.accumulate is 0");
+  EXPECT_ERROR_STATUS(Batches(data, options(-1, 0, 1, 1, 0)), GRAFT_E_CONFIG,
+                      "train.batch_size is -1");
+  EXPECT_ERROR_STATUS(Batches(data, options(1, 0, 1'000'000'000'000, 1'000'000'000'000, 0)),
+                      GRAFT_E_CONFIG, "but a run has at most");
 }
 
 }  // namespace
