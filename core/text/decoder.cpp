@@ -143,12 +143,16 @@ void add_steps(const Json& config, std::string_view who, int depth,
 }
 
 /// Steps in order, sequences unfolded.
-void list_kinds(const Json& config, std::vector<std::string>& out) {
-  if (config["type"] != "Sequence") return out.push_back(config["type"]);
-  for (const Json& step : config["decoders"]) list_kinds(step, out);
+void list_steps(const Json& config, std::vector<const Json*>& out) {
+  if (config.at("type") != "Sequence") return out.push_back(&config);
+  for (const Json& step : config.at("decoders")) list_steps(step, out);
 }
 
-Decoder::Streaming streaming_of(const Json& config, const std::vector<std::string>& kinds) {
+Decoder::Streaming streaming_of(const Json& config) {
+  std::vector<const Json*> steps;
+  list_steps(config, steps);
+  std::vector<std::string> kinds;
+  for (const Json* step : steps) kinds.push_back(step->at("type"));
   if (config["type"] == "ByteLevel") return Decoder::Streaming::bytes;
   if (config["type"] != "Sequence") {
     const bool alone = kinds[0] == "WordPiece" || kinds[0] == "Metaspace" || kinds[0] == "Fuse" ||
@@ -160,11 +164,8 @@ Decoder::Streaming streaming_of(const Json& config, const std::vector<std::strin
   using Kinds = std::vector<std::string>;
   const bool known = kinds == Kinds{"Replace", "ByteFallback", "Fuse"} ||
                      kinds == Kinds{"Replace", "ByteFallback", "Fuse", "Strip"};
-  // Of sequences in sequences `kinds` has more.
-  const Json& decoders = config["decoders"];
-  if (!known || decoders.size() != kinds.size()) return Decoder::Streaming::no;
-  const bool keeps_end = kinds.back() != "Strip" || decoders.back()["stop"] == 0;
-  return keeps_end ? Decoder::Streaming::pieces : Decoder::Streaming::no;
+  const bool keeps_end = kinds.empty() || kinds.back() != "Strip" || steps.back()->at("stop") == 0;
+  return known && keeps_end ? Decoder::Streaming::pieces : Decoder::Streaming::no;
 }
 
 }  // namespace
@@ -173,9 +174,7 @@ Decoder::Decoder(const Json& config, std::string_view who) {
   if (config.is_null()) return;
   joins_with_spaces_ = false;
   add_steps(config, who, 0, steps_);
-  std::vector<std::string> kinds;
-  list_kinds(config, kinds);
-  streaming_ = streaming_of(config, kinds);
+  streaming_ = streaming_of(config);
 }
 
 Decoder Decoder::of(std::vector<DecoderStep> steps) {
