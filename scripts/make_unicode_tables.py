@@ -15,6 +15,8 @@ from tokenizers.normalizers import BertNormalizer
 
 OUT = pathlib.Path(__file__).parent.parent / "core" / "text" / "unicode_tables.inc"
 SCRIPTS = OUT.with_name("unicode_scripts.inc")
+# Of what newer characters are, beside their category: the scripts that expressions of tokenizers name.
+NAMED_SCRIPTS = "Han Hiragana Katakana Hangul Latin Greek Cyrillic Arabic Hebrew Thai Devanagari".split()
 CATEGORIES = "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Cf".split()
 
 
@@ -22,25 +24,31 @@ def characters():
     return [c for c in map(chr, range(0x80, 0x110000)) if not 0xD800 <= ord(c) < 0xE000]
 
 
-def newer_categories():
-    """Characters that are unassigned in Unicode 14, with the category that the oracle gives them."""
-    text = "".join(c for c in characters() if unicodedata.category(c) == "Cn")
+def with_property(names, text):
+    """The characters of the text that have one of these properties for the oracle, with the property."""
     found = {}
-    for category in CATEGORIES:
-        split = pre_tokenizers.Split(Regex(f"\\p{{{category}}}"), "removed", invert=True)
+    for name in names:
+        split = pre_tokenizers.Split(Regex(f"\\p{{{name}}}"), "removed", invert=True)
         for _, (begin, end) in split.pre_tokenize_str(text):
             for c in text[begin:end]:
-                found[ord(c)] = category
+                found[ord(c)] = name
     return found
 
 
-def stand_in(category, length):
-    """The first character of Unicode 14 with this category and this length in UTF-8."""
-    for c in characters():
-        # PCRE2 counts U+180E as white space, as Perl once did.
-        if unicodedata.category(c) == category and len(c.encode()) == length and ord(c) != 0x180E:
-            return ord(c)
-    raise ValueError(f"no {category} of {length} bytes")
+def newer_categories():
+    """Characters that are unassigned in Unicode 14, with the category and the script that the oracle gives them."""
+    text = "".join(c for c in characters() if unicodedata.category(c) == "Cn")
+    scripts_of = with_property(NAMED_SCRIPTS, text)
+    return {code: (category, scripts_of.get(code)) for code, category in with_property(CATEGORIES, text).items()}
+
+
+def stand_in(category, script, length):
+    """The first character of Unicode 14 with this category and script and this length in UTF-8."""
+    # PCRE2 counts U+180E as white space, as Perl once did.
+    fit = [c for c in characters()
+           if unicodedata.category(c) == category and len(c.encode()) == length and ord(c) != 0x180E]
+    of_script = with_property([script], "".join(fit)) if script else {}
+    return min(of_script) if of_script else ord(fit[0])
 
 
 def known_marks():
@@ -142,13 +150,13 @@ def table(name, kind, rows):
 def main():
     newer = newer_categories()
     stand_ins = {}
-    for code, category in newer.items():
-        length = len(chr(code).encode())
-        if (category, length) not in stand_ins:
-            stand_ins[category, length] = stand_in(category, length)
+    for code, (category, script) in newer.items():
+        kind = category, script, len(chr(code).encode())
+        if kind not in stand_ins:
+            stand_ins[kind] = stand_in(*kind)
     rows = ranges([*newer, 0x180E],
-                  lambda code: stand_ins[newer[code], len(chr(code).encode())] if code in newer
-                  else stand_in("Cf", 3))
+                  lambda code: stand_ins[*newer[code], len(chr(code).encode())] if code in newer
+                  else stand_in("Cf", None, 3))
     marks = ranges(known_marks())
     bert = dict(clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False)
     classes = {

@@ -110,6 +110,9 @@ TEST(Regex, TakesFlagsOverAlternatives) {
 TEST(Regex, TakesScriptsAlone) {
   // U+3013 is used with Han and belongs to no script.
   EXPECT_EQ(matches("\\p{Han}+", "\u4f60\u3013\u597d"), (Texts{"\u4f60", "\u597d"}));
+  // Of Unicode 15, newer than PCRE2's tables.
+  EXPECT_EQ(matches("\\p{Han}+", "a\U00031350\U0002EBF0b"), (Texts{"\U00031350\U0002EBF0"}));
+  EXPECT_EQ(matches("\\P{Han}+", "\U000105C0\U00031350"), (Texts{"\U000105C0"}));
   EXPECT_EQ(matches("[\\p{Han}&&[^\u4f60]]|\\P{Han}", "\u4f60\u3013\u597d"),
             (Texts{"\u3013", "\u597d"}));
   EXPECT_EQ(matches("\\p{^Greek}+", "\u03b1b"), (Texts{"b"}));
