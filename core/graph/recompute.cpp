@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <functional>
 #include <map>
-#include <string_view>
 #include <vector>
 
 #include "core/graph/passes.hpp"
@@ -60,7 +59,7 @@ std::vector<bool> made_again(const std::vector<Node>& nodes,
     const bool all = std::all_of(node.in.begin(), node.in.end(), [&](ValueId id) {
       return maker(id) < 0 || there[static_cast<std::size_t>(id)];
     });
-    const bool sum = node.layer >= 0 && std::string_view(node.op->name) == "add";
+    const bool sum = node.layer >= 0 && node.op->name == "add";
     if (sum && !crosses[static_cast<std::size_t>(node.out[0])]) again[i] = all;
     if (!again[i]) continue;
     for (const ValueId id : node.out) {

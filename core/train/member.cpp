@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/adapt/between_steps.hpp"
 #include "core/adapt/library_files.hpp"
@@ -72,8 +73,8 @@ void Member::open(const Model& model, const Text& text, const std::function<Mode
   adapters = written ? of_the_config(attach) : attach();
   // A folder that does not fit is refused here, where nothing is allocated yet.
   for (std::size_t e = 0; e < c.methods.size(); ++e) {
-    if (!c.load[e].empty())
-      load_adapter(c.load[e], adapters->parameters(), e, adapters->entries()[e]);
+    if (c.load[e].empty()) continue;
+    loaded_.push_back(load_adapter(c.load[e], adapters->parameters(), e, adapters->entries()[e]));
   }
   warn_of_native_files();
   warn_of_no_decay();
@@ -81,11 +82,10 @@ void Member::open(const Model& model, const Text& text, const std::function<Mode
 }
 
 void Member::load_adapters() {
-  for (std::size_t e = 0; e < config.methods.size(); ++e) {
-    if (config.load[e].empty()) continue;
-    compare_origin(config.load[e], origin, log);
-    const auto values =
-        load_adapter(config.load[e], adapters->parameters(), e, adapters->entries()[e]);
+  for (const fs::path& folder : config.load) {
+    if (!folder.empty()) compare_origin(folder, origin, log);
+  }
+  for (const auto& values : std::exchange(loaded_, {})) {
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (!values[i].empty()) trainer->set(index, i, values[i]);
     }

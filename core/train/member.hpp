@@ -73,6 +73,8 @@ struct Member {
   void require_same_material(const Json& before);
   void restore(const Snapshot& snapshot);
 
+  std::vector<std::vector<std::vector<float>>>
+      loaded_;               // of each folder, until the trainer has them
   std::string data_digest_;  // taken when the first checkpoint is written or read
   std::unique_ptr<OutputFolder> folder_;
   std::int64_t micro_step_ = 0;  // of the step that is going on

@@ -11,9 +11,7 @@ namespace {
 constexpr int64_t kAhead = 2048;  // bytes of blocks that are fetched before they are used
 
 /// Sums of products with M rows of a, in several vectors: one addition need not wait for the last.
-template <int M, int kSlots = M == 1   ? 4
-                              : M == 2 ? 2
-                                       : 1>
+template <int M, int kSlots = 4 / M>
 struct Sums {
   F total[M][kSlots];
 
